@@ -1,0 +1,54 @@
+-- The spine: positions of sources, fence, ledger, open deliveries, set-aside messages, attempts.
+-- Only TEXT and BIGINT, so that SQLite and PostgreSQL run the same statements. Times are milliseconds since 1970.
+
+CREATE TABLE position (
+    system TEXT NOT NULL, object TEXT NOT NULL, position TEXT NOT NULL, updated_at BIGINT NOT NULL,
+    PRIMARY KEY (system, object)
+);
+
+-- What every source object said last: older or equal news is dropped.
+CREATE TABLE fence (
+    object_id TEXT PRIMARY KEY,      -- hash of source, dataset and subject
+    sequence BIGINT NOT NULL, contenthash TEXT NOT NULL, event_id TEXT NOT NULL
+);
+
+-- Hash chains: one per writer, every row hashes the one before it.
+CREATE TABLE ledger (
+    chain TEXT NOT NULL, seq BIGINT NOT NULL,
+    at BIGINT NOT NULL, kind TEXT NOT NULL, event_id TEXT NOT NULL,
+    system TEXT NOT NULL, bookdate TEXT NOT NULL, dataset TEXT NOT NULL,
+    body TEXT NOT NULL,              -- JSON: subscription, purpose, persons, codes; no personal data
+    hash TEXT NOT NULL,
+    PRIMARY KEY (chain, seq)
+);
+CREATE INDEX ledger_event ON ledger (event_id);
+CREATE TABLE ledger_head (chain TEXT PRIMARY KEY, seq BIGINT NOT NULL, hash TEXT NOT NULL);
+CREATE TABLE ledger_checkpoint (
+    chain TEXT NOT NULL, seq BIGINT NOT NULL, hash TEXT NOT NULL, at BIGINT NOT NULL, signature TEXT NOT NULL,
+    PRIMARY KEY (chain, seq)
+);
+
+-- The occurrences that the router has counted: a republished record is recognised by it.
+CREATE TABLE arrival (occurrence TEXT PRIMARY KEY, event_id TEXT NOT NULL, system TEXT NOT NULL, bookdate TEXT NOT NULL, state TEXT NOT NULL);
+CREATE INDEX arrival_event ON arrival (event_id);
+
+-- Records that the router has dispatched and whose receivers have not all answered.
+CREATE TABLE open_delivery (delivery_id TEXT PRIMARY KEY, occurrence TEXT NOT NULL, subscription TEXT NOT NULL);
+CREATE INDEX open_occurrence ON open_delivery (occurrence);
+-- Effects that happened: the second try of a delivery finds its first here.
+CREATE TABLE receipt (delivery_id TEXT PRIMARY KEY, subscription TEXT NOT NULL, at BIGINT NOT NULL, receipt TEXT NOT NULL);
+
+-- Set aside: rejected and parked messages with their bodies.
+CREATE TABLE dead (
+    id TEXT PRIMARY KEY, state TEXT NOT NULL,          -- parked, rejected, replayed, discarded
+    stage TEXT NOT NULL, subscription TEXT NOT NULL,   -- stage: decode, map, route, deliver
+    partition_key TEXT NOT NULL, event_id TEXT NOT NULL, occurrence TEXT NOT NULL,
+    system TEXT NOT NULL, bookdate TEXT NOT NULL, dataset TEXT NOT NULL,
+    code TEXT NOT NULL, faults TEXT NOT NULL, body TEXT NOT NULL, at BIGINT NOT NULL, note TEXT NOT NULL
+);
+CREATE INDEX dead_state ON dead (state, stage, subscription);
+
+CREATE TABLE attempt (message_id TEXT NOT NULL, stage TEXT NOT NULL, attempts BIGINT NOT NULL, PRIMARY KEY (message_id, stage));
+
+-- What each source says it has handed over, counted when its position is stored.
+CREATE TABLE handed_over (system TEXT NOT NULL, bookdate TEXT NOT NULL, records BIGINT NOT NULL, refused BIGINT NOT NULL, PRIMARY KEY (system, bookdate));

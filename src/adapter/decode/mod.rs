@@ -1,0 +1,1 @@
+//! Formats: bytes to JSON rows, with the limits of every parser.

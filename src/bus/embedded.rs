@@ -1,0 +1,1 @@
+//! The embedded bus: durable queues on `fjall`, in this process.

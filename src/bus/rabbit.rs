@@ -1,0 +1,1 @@
+//! The production bus: RabbitMQ by `lapin`.

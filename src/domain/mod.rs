@@ -1,0 +1,1 @@
+//! Knowledge of civil affairs: numbers, divisions, code lists, dates, money, text repair.

@@ -1,0 +1,132 @@
+//! [`Event`]: a CloudEvents 1.0 record with the hub's extension attributes.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::id::{ContentHash, Dataset, DeliveryId, EventId, Occurrence, PartitionKey, SubscriptionId, System};
+
+/// Media type of one event in structured mode.
+pub const MEDIA_TYPE: &str = "application/cloudevents+json";
+
+/// What happened to the object: the second half of CloudEvents `type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Op {
+    Upsert,
+    Delete,
+    Event,
+}
+
+impl Op {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Upsert => "upsert",
+            Self::Delete => "delete",
+            Self::Event => "event",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Upsert, Self::Delete, Self::Event].into_iter().find(|op| op.as_str() == text)
+    }
+}
+
+/// How bad a data-quality remark is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QualityLevel {
+    Warn,
+    Fix,
+}
+
+/// A repair or doubt noted while mapping; travels beside the record. Holds no value, only the field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quality {
+    pub rule: String,
+    pub level: QualityLevel,
+    pub field: String,
+}
+
+/// The `data` of an event: the canonical record and what was noted about its quality.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Data {
+    pub record: Value,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quality: Vec<Quality>,
+}
+
+/// One CloudEvent. Attributes carry no personal data; only `data` does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Always `1.0`.
+    pub specversion: SpecVersion,
+    pub id: EventId,
+    /// `/systems/<slug>`.
+    pub source: String,
+    /// `<dataset>.<op>`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The source's own key, or its HMAC where the key is an identity number.
+    pub subject: String,
+    /// When it happened at the source, RFC 3339 with +08:00.
+    pub time: String,
+    /// `<dataset>/v<major>`.
+    pub dataschema: String,
+    pub datacontenttype: String,
+    /// Twelve digits.
+    pub division: String,
+    /// Grows with every change of one source object; older ones are superseded.
+    pub sequence: i64,
+    pub partitionkey: PartitionKey,
+    pub contenthash: ContentHash,
+    pub occurrence: Occurrence,
+    /// Day of the books, `yyyy-mm-dd`: the day on which the hub read the row.
+    pub bookdate: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// Set by dispatch on the copy for one receiver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deliveryid: Option<DeliveryId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscription: Option<SubscriptionId>,
+    pub data: Data,
+}
+
+/// The version of CloudEvents; any other is refused while parsing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SpecVersion {
+    #[serde(rename = "1.0")]
+    V1,
+}
+
+impl Event {
+    /// Slug of the system that said this.
+    pub fn system(&self) -> System {
+        System::from(self.source.strip_prefix("/systems/").unwrap_or(&self.source))
+    }
+
+    pub fn dataset(&self) -> Dataset {
+        Dataset::from(self.kind.rsplit_once('.').map_or(self.kind.as_str(), |(dataset, _)| dataset))
+    }
+
+    pub fn op(&self) -> Option<Op> {
+        self.kind.rsplit_once('.').and_then(|(_, op)| Op::parse(op))
+    }
+
+    /// Routing key on the bus: `<dataset>.<county>.<op>`.
+    pub fn routing_key(&self) -> String {
+        let county = self.division.get(..6).unwrap_or("000000");
+        let (dataset, op) = self.kind.rsplit_once('.').unwrap_or((&self.kind, "event"));
+        format!("{dataset}.{county}.{op}")
+    }
+
+    /// The structured-mode JSON bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        // Serialising strings, numbers and maps with string keys into memory has no failing case.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}

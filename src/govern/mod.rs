@@ -1,0 +1,1 @@
+//! Agreements: who may get which dataset, which fields, in what form, for what purpose.

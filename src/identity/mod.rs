@@ -1,0 +1,1 @@
+//! The master person index: which citizen a record speaks of.

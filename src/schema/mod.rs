@@ -1,0 +1,1 @@
+//! JSON Schemas of the canonical datasets, with the own keywords, compiled once.

@@ -1,0 +1,252 @@
+//! The store: SQLite for one process, PostgreSQL for a province, one SQL text for both.
+//!
+//! Statements use `$1` parameters and only TEXT and BIGINT columns, which both backends agree on. Work is done in
+//! batches: a batch travels as one JSON array in one parameter and is unfolded by the database, so a statement is one
+//! round trip whatever its size. Write `FROM {rows}` for the unfolded parameter `$1` and `value ->> 'field'` for its
+//! fields (always text in PostgreSQL: wrap numbers as `CAST(value ->> 'n' AS BIGINT)`).
+
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+use sqlx::{
+    AnyPool, AssertSqlSafe, Row as _,
+    any::{AnyConnectOptions, AnyPoolOptions, AnyRow},
+};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::error::{Code, Fault};
+
+/// The store could not be reached or did not answer in time.
+pub const UNREACHABLE: Code = Code::new(8001);
+/// A statement failed: the schema is older than the program, the disk is full, or the data are damaged.
+pub const FAILED: Code = Code::new(8002);
+
+/// Longest wait for a connection or for one statement.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// Why the store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{UNREACHABLE}: the store is not reachable: {0}")]
+    Unreachable(String),
+    #[error("{FAILED}: a statement failed: {0}")]
+    Failed(String),
+    #[error("{FAILED}: the migration failed: {0}")]
+    Migration(String),
+}
+
+impl Error {
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Unreachable(_) => Fault::new(UNREACHABLE, self.to_string()).hint("check `store.url` and that the server runs"),
+            _ => Fault::new(FAILED, self.to_string()).hint("run `civilhub migrate`; check disk space"),
+        }
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
+                Self::Unreachable(error.to_string())
+            }
+            // The detail of a database error may quote row values: only its code and constraint leave this module.
+            sqlx::Error::Database(database) => Self::Failed(format!(
+                "code {}, constraint {}",
+                database.code().unwrap_or_default(),
+                database.constraint().unwrap_or("none")
+            )),
+            _ => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+/// Which database is behind the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+/// A parameter of a statement.
+#[derive(Debug, Clone)]
+pub enum Arg {
+    Text(String),
+    Int(i64),
+    Null,
+}
+
+impl From<&str> for Arg {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+impl From<String> for Arg {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+impl From<i64> for Arg {
+    fn from(number: i64) -> Self {
+        Self::Int(number)
+    }
+}
+impl From<&serde_json::Value> for Arg {
+    fn from(value: &serde_json::Value) -> Self {
+        Self::Text(value.to_string())
+    }
+}
+impl From<Option<String>> for Arg {
+    fn from(text: Option<String>) -> Self {
+        text.map_or(Self::Null, Self::Text)
+    }
+}
+
+/// One row of an answer.
+pub struct Row(AnyRow);
+
+impl Row {
+    /// Text of a column; empty when NULL.
+    pub fn text(&self, column: usize) -> String {
+        self.optional_text(column).unwrap_or_default()
+    }
+
+    pub fn optional_text(&self, column: usize) -> Option<String> {
+        self.0.try_get::<Option<String>, _>(column).ok().flatten()
+    }
+
+    /// Number of a BIGINT column; 0 when NULL.
+    pub fn int(&self, column: usize) -> i64 {
+        self.0.try_get::<Option<i64>, _>(column).ok().flatten().unwrap_or_default()
+    }
+}
+
+/// A handle to the database; clones share the pool.
+#[derive(Clone)]
+pub struct Store {
+    pool: AnyPool,
+    backend: Backend,
+    /// SQLite has one writer: queue for it here, not in busy loops.
+    writer: Arc<Mutex<()>>,
+}
+
+impl Store {
+    /// Opens `sqlite:///path/hub.db` (made if missing) or `postgres://user@host/db`; does not migrate.
+    pub async fn open(url: &str) -> Result<Self, Error> {
+        sqlx::any::install_default_drivers();
+        let backend = if url.starts_with("sqlite:") { Backend::Sqlite } else { Backend::Postgres };
+        let url = if backend == Backend::Sqlite && !url.contains('?') { format!("{url}?mode=rwc") } else { url.to_owned() };
+        let options = AnyConnectOptions::from_str(&url).map_err(|error| Error::Unreachable(error.to_string()))?;
+        let pool = AnyPoolOptions::new()
+            .max_connections(if backend == Backend::Sqlite { 4 } else { 16 })
+            .acquire_timeout(TIME_LIMIT)
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    if backend == Backend::Sqlite {
+                        let setup = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 20000; \
+                                     PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4000";
+                        sqlx::raw_sql(setup).execute(connection).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_with(options)
+            .await?;
+        Ok(Self { pool, backend, writer: Arc::default() })
+    }
+
+    /// Brings the tables to the state this program needs; safe to repeat, and from several processes at once.
+    pub async fn migrate(&self) -> Result<(), Error> {
+        sqlx::migrate!("./migrations").run(&self.pool).await.map_err(|error| Error::Migration(error.to_string()))
+    }
+
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// Reads outside a transaction.
+    pub async fn read(&self, sql: &str, args: &[Arg]) -> Result<Vec<Row>, Error> {
+        let query = bind(self.unfold(sql), args);
+        let rows = limited(query.fetch_all(&self.pool)).await?;
+        Ok(rows.into_iter().map(Row).collect())
+    }
+
+    /// Starts a write transaction. Dropping it without [`Tx::commit`] rolls back.
+    pub async fn begin(&self) -> Result<Tx, Error> {
+        let guard = match self.backend {
+            Backend::Sqlite => Some(Arc::clone(&self.writer).lock_owned().await),
+            Backend::Postgres => None,
+        };
+        let inner = match self.backend {
+            Backend::Sqlite => limited(self.pool.begin_with("BEGIN IMMEDIATE")).await?,
+            Backend::Postgres => limited(self.pool.begin()).await?,
+        };
+        Ok(Tx { inner, store: self.clone(), _writer: guard })
+    }
+
+    /// One write statement in a transaction of its own; returns the number of rows it touched.
+    pub async fn write(&self, sql: &str, args: &[Arg]) -> Result<u64, Error> {
+        let mut tx = self.begin().await?;
+        let touched = tx.execute(sql, args).await?;
+        tx.commit().await?;
+        Ok(touched)
+    }
+
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    fn unfold(&self, sql: &str) -> String {
+        sql.replace(
+            "{rows}",
+            match self.backend {
+                Backend::Sqlite => "json_each($1)",
+                Backend::Postgres => "jsonb_array_elements(CAST($1 AS jsonb)) AS t(value)",
+            },
+        )
+    }
+}
+
+/// A write transaction.
+pub struct Tx {
+    inner: sqlx::Transaction<'static, sqlx::Any>,
+    store: Store,
+    _writer: Option<OwnedMutexGuard<()>>,
+}
+
+impl Tx {
+    /// Returns the number of rows touched.
+    pub async fn execute(&mut self, sql: &str, args: &[Arg]) -> Result<u64, Error> {
+        let query = bind(self.store.unfold(sql), args);
+        Ok(limited(query.execute(&mut *self.inner)).await?.rows_affected())
+    }
+
+    /// Reads inside the transaction; also for `… RETURNING`.
+    pub async fn read(&mut self, sql: &str, args: &[Arg]) -> Result<Vec<Row>, Error> {
+        let query = bind(self.store.unfold(sql), args);
+        let rows = limited(query.fetch_all(&mut *self.inner)).await?;
+        Ok(rows.into_iter().map(Row).collect())
+    }
+
+    pub async fn commit(self) -> Result<(), Error> {
+        limited(self.inner.commit()).await
+    }
+
+    pub fn backend(&self) -> Backend {
+        self.store.backend
+    }
+}
+
+fn bind(sql: String, args: &[Arg]) -> sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments> {
+    args.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, arg| match arg {
+        Arg::Text(text) => query.bind(text.clone()),
+        Arg::Int(number) => query.bind(*number),
+        Arg::Null => query.bind(None::<String>),
+    })
+}
+
+async fn limited<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Error> {
+    match tokio::time::timeout(TIME_LIMIT, work).await {
+        Ok(done) => Ok(done?),
+        Err(_) => Err(Error::Unreachable(format!("no answer within {} s", TIME_LIMIT.as_secs()))),
+    }
+}
