@@ -22,19 +22,21 @@ CREATE TABLE ledger (
     PRIMARY KEY (chain, seq)
 );
 CREATE INDEX ledger_event ON ledger (event_id);
-CREATE TABLE ledger_head (chain TEXT PRIMARY KEY, seq BIGINT NOT NULL, hash TEXT NOT NULL);
+-- The end of each chain, signed at every commit, and older ends kept: a cut tail does not match them.
+CREATE TABLE ledger_head (chain TEXT PRIMARY KEY, seq BIGINT NOT NULL, hash TEXT NOT NULL, signature TEXT NOT NULL);
 CREATE TABLE ledger_checkpoint (
     chain TEXT NOT NULL, seq BIGINT NOT NULL, hash TEXT NOT NULL, at BIGINT NOT NULL, signature TEXT NOT NULL,
     PRIMARY KEY (chain, seq)
 );
 
--- The occurrences that the router has counted: a republished record is recognised by it.
-CREATE TABLE arrival (occurrence TEXT PRIMARY KEY, event_id TEXT NOT NULL, system TEXT NOT NULL, bookdate TEXT NOT NULL, state TEXT NOT NULL);
-CREATE INDEX arrival_event ON arrival (event_id);
+-- One row per occurrence that the router has counted; a record published again is recognised by it.
+-- `open` counts deliveries without receipt, `parked` those of them that are set aside.
+CREATE TABLE arrival (
+    occurrence TEXT PRIMARY KEY, system TEXT NOT NULL, bookdate TEXT NOT NULL,
+    state TEXT NOT NULL,             -- early (a lane was quicker than the router), dispatched, rejected, superseded, duplicate
+    open BIGINT NOT NULL, parked BIGINT NOT NULL
+);
 
--- Records that the router has dispatched and whose receivers have not all answered.
-CREATE TABLE open_delivery (delivery_id TEXT PRIMARY KEY, occurrence TEXT NOT NULL, subscription TEXT NOT NULL);
-CREATE INDEX open_occurrence ON open_delivery (occurrence);
 -- Effects that happened: the second try of a delivery finds its first here.
 CREATE TABLE receipt (delivery_id TEXT PRIMARY KEY, subscription TEXT NOT NULL, at BIGINT NOT NULL, receipt TEXT NOT NULL);
 
@@ -47,8 +49,16 @@ CREATE TABLE dead (
     code TEXT NOT NULL, faults TEXT NOT NULL, body TEXT NOT NULL, at BIGINT NOT NULL, note TEXT NOT NULL
 );
 CREATE INDEX dead_state ON dead (state, stage, subscription);
+CREATE INDEX dead_key ON dead (partition_key);
+CREATE INDEX dead_event ON dead (event_id);
 
 CREATE TABLE attempt (message_id TEXT NOT NULL, stage TEXT NOT NULL, attempts BIGINT NOT NULL, PRIMARY KEY (message_id, stage));
 
 -- What each source says it has handed over, counted when its position is stored.
 CREATE TABLE handed_over (system TEXT NOT NULL, bookdate TEXT NOT NULL, records BIGINT NOT NULL, refused BIGINT NOT NULL, PRIMARY KEY (system, bookdate));
+
+-- How full the queues were when the hub last looked: lets the books be read while no process runs.
+CREATE TABLE queue_depth (queue TEXT PRIMARY KEY, messages BIGINT NOT NULL, at BIGINT NOT NULL);
+
+-- Pushed records that were accepted: a sender that did not hear the answer sends again.
+CREATE TABLE push_seen (occurrence TEXT PRIMARY KEY, at BIGINT NOT NULL);

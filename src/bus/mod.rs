@@ -18,6 +18,7 @@ use crate::{
 
 pub mod embedded;
 pub mod rabbit;
+pub mod send;
 
 /// The bus could not be reached, or did not answer in time.
 pub const UNREACHABLE: Code = Code::new(7001);

@@ -4,11 +4,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{envelope::{DeliveryId, Event}, error::Fault};
+use crate::{
+    envelope::{DeliveryId, Event},
+    error::{Code, Fault},
+};
 
 pub mod lake;
 pub mod mailbox;
 pub mod webhook;
+pub mod worker;
+
+/// A message of a deliver queue is not a delivery of the hub.
+pub const NOT_A_DELIVERY: Code = Code::new(6501);
+/// An earlier delivery of the same key is parked for this receiver: this one waits behind it.
+pub const BEHIND: Code = Code::new(6502);
 
 /// One event for one receiver: fields outside the agreement are already gone.
 #[derive(Debug, Clone)]

@@ -130,3 +130,14 @@ impl Event {
         serde_json::to_vec(self).unwrap_or_default()
     }
 }
+
+/// The attributes alone, for a message whose data must not be looked into. `None` if even they are not there.
+pub fn attributes_of(body: &[u8]) -> Option<Event> {
+    let parts: std::collections::BTreeMap<String, &serde_json::value::RawValue> = serde_json::from_slice(body).ok()?;
+    let mut attributes = serde_json::Map::new();
+    for (name, raw) in parts.iter().filter(|(name, _)| *name != "data") {
+        attributes.insert(name.clone(), serde_json::from_str(raw.get()).ok()?);
+    }
+    attributes.insert("data".to_owned(), serde_json::json!({ "record": null }));
+    serde_json::from_value(Value::Object(attributes)).ok()
+}

@@ -1,0 +1,285 @@
+//! The loop of one source object: read, map, publish, and only then store the position.
+//!
+//! A death between confirm and commit publishes the batch again under the same ids and occurrences; the router knows them.
+
+use std::{
+    hash::{Hash, Hasher},
+    sync::{Arc, atomic::{AtomicBool, Ordering}},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use rustc_hash::FxHasher;
+use serde_json::json;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    event::EventMaker,
+    map::MapRuntime,
+    source::{BadRow, Batch, Position, Row, Source, push::{Accepted, Intake, IntakeError}},
+    spec::AdapterSpec,
+};
+use crate::{
+    bus::{Bus, Message, Route, send::{Ordered, publish_all}},
+    clock,
+    config::keys::Keys,
+    dead::{self, Letter, State},
+    envelope::{Event, Occurrence, System},
+    error::Fault,
+    ledger::{Entry, Kind, chain::Chain},
+    store::{Error, Store, Tx},
+};
+
+/// Rows of one read.
+const BATCH: usize = 512;
+/// First and longest pause after a source failed.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// What all objects of all adapters share.
+#[derive(Clone)]
+pub struct Shared {
+    pub bus: Arc<dyn Bus>,
+    pub store: Store,
+    pub keys: Keys,
+    pub cancel: CancellationToken,
+}
+
+/// Takes rows of one system to the bus and keeps its account.
+pub struct HandOver {
+    spec: Arc<AdapterSpec>,
+    maker: EventMaker,
+    runtime: MapRuntime,
+    chain: Chain,
+    shared: Shared,
+}
+
+/// Rows after mapping.
+#[derive(Default)]
+struct Mapped {
+    events: Vec<Event>,
+    letters: Vec<Letter>,
+}
+
+impl HandOver {
+    /// `writer` names the ledger chain: one per source object.
+    pub async fn new(spec: Arc<AdapterSpec>, writer: &str, shared: Shared) -> Result<Self, Error> {
+        let chain = Chain::open(&shared.store, &format!("adapter.{}.{writer}", spec.system), Arc::clone(&shared.keys.ledger)).await?;
+        let maker = EventMaker::new(spec.system.clone(), shared.keys.hmac);
+        Ok(Self { maker, runtime: MapRuntime::default(), chain, spec, shared })
+    }
+
+    /// Publishes a batch and, when the bus has all of it, stores the position and counts. `false` if cancelled before.
+    pub async fn batch(&mut self, batch: &Batch, object: Option<&str>) -> Result<bool, Error> {
+        let mapped = self.map(batch);
+        let messages = mapped.events.iter().map(ordered).collect();
+        if !publish_all(self.shared.bus.as_ref(), messages, &self.shared.cancel).await {
+            return Ok(false);
+        }
+        let result = self.commit(&mapped, batch, object).await;
+        match result {
+            Ok(()) => self.chain.committed(),
+            Err(_) => self.chain.reload(&self.shared.store).await?,
+        }
+        result.map(|()| true)
+    }
+
+    fn map(&mut self, batch: &Batch) -> Mapped {
+        let bookdate = clock::iso_date(clock::today());
+        let mut mapped = Mapped::default();
+        for row in &batch.rows {
+            match self.spec.map(&mut self.runtime, row) {
+                Ok(outputs) => mapped.events.extend(outputs.iter().enumerate().map(|(index, output)| self.maker.make(output, row, index, &bookdate))),
+                Err(faults) => mapped.letters.push(self.letter("map", row, faults, &bookdate)),
+            }
+        }
+        mapped.letters.extend(batch.bad.iter().map(|bad| self.bad_letter(bad, &bookdate)));
+        mapped
+    }
+
+    async fn commit(&mut self, mapped: &Mapped, batch: &Batch, object: Option<&str>) -> Result<(), Error> {
+        let mut tx = self.shared.store.begin().await?;
+        if let Some(object) = object {
+            save_position(&mut tx, &self.spec.system, object, &batch.next).await?;
+        }
+        dead::file(&mut tx, &self.shared.keys, &mapped.letters).await?;
+        let records = match object {
+            Some(_) => mapped.events.len(),
+            None => fresh(&mut tx, &mapped.events).await?,
+        };
+        self.count(&mut tx, records, mapped.letters.len()).await?;
+        let entries: Vec<Entry> = mapped.letters.iter().map(refused).collect();
+        self.chain.append(&mut tx, &entries).await?;
+        tx.commit().await
+    }
+
+    async fn count(&self, tx: &mut Tx, records: usize, refused: usize) -> Result<(), Error> {
+        if records + refused == 0 {
+            return Ok(());
+        }
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let args = [self.spec.system.as_str().into(), clock::iso_date(clock::today()).into(), number(records).into(), number(refused).into()];
+        tx.execute(
+            "INSERT INTO handed_over (system, bookdate, records, refused) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (system, bookdate) DO UPDATE SET records = handed_over.records + excluded.records, refused = handed_over.refused + excluded.refused",
+            &args,
+        )
+        .await?;
+        Ok(())
+    }
+
+    fn letter(&self, stage: &str, row: &Row, faults: Vec<Fault>, bookdate: &str) -> Letter {
+        let bad = BadRow { object: row.object.clone(), origin: row.origin.clone(), faults, raw: String::new() };
+        Letter { body: row.data.to_string().into_bytes(), stage: stage.to_owned(), ..self.bad_letter(&bad, bookdate) }
+    }
+
+    /// A row that gave no event: its id comes from its place, so that reading it again files it once.
+    fn bad_letter(&self, bad: &BadRow, bookdate: &str) -> Letter {
+        let place = Occurrence::derive(&self.spec.system.as_str().into(), &format!("{}/{}", bad.object, bad.origin));
+        Letter {
+            id: place.as_str().to_owned(),
+            state: State::Rejected,
+            stage: "decode".to_owned(),
+            subscription: String::new(),
+            partition_key: place.as_str().to_owned(),
+            event_id: place.as_str().to_owned(),
+            occurrence: place.as_str().to_owned(),
+            system: self.spec.system.as_str().to_owned(),
+            bookdate: bookdate.to_owned(),
+            dataset: bad.object.clone(),
+            faults: bad.faults.clone(),
+            body: bad.raw.clone().into_bytes(),
+        }
+    }
+}
+
+fn ordered(event: &Event) -> Ordered {
+    let mut hasher = FxHasher::default();
+    event.partitionkey.hash(&mut hasher);
+    let route = Route::Records { topic: event.routing_key(), key: event.partitionkey.clone() };
+    Ordered { message: Message { route, id: event.id.as_str().to_owned(), body: event.to_bytes().into() }, order: hasher.finish() }
+}
+
+fn refused(letter: &Letter) -> Entry {
+    let codes: Vec<String> = letter.faults.iter().map(|fault| fault.code.to_string()).collect();
+    Entry {
+        kind: Kind::Rejected,
+        event_id: letter.event_id.clone(),
+        system: letter.system.clone(),
+        bookdate: letter.bookdate.clone(),
+        dataset: letter.dataset.clone(),
+        body: json!({ "occurrence": letter.occurrence, "stage": letter.stage, "codes": codes }),
+    }
+}
+
+/// Of pushed records, how many were not accepted before: a sender that did not hear the answer sends again.
+async fn fresh(tx: &mut Tx, events: &[Event]) -> Result<usize, Error> {
+    let rows: Vec<_> = events.iter().map(|event| json!([event.occurrence.as_str()])).collect();
+    let sql = "INSERT INTO push_seen (occurrence, at) SELECT value ->> 0, $2 FROM {rows} WHERE true ON CONFLICT DO NOTHING RETURNING occurrence";
+    Ok(tx.read(sql, &[serde_json::Value::Array(rows).to_string().into(), clock::millis().into()]).await?.len())
+}
+
+async fn save_position(tx: &mut Tx, system: &System, object: &str, position: &Position) -> Result<(), Error> {
+    let args = [system.as_str().into(), object.into(), (&position.0).into(), clock::millis().into()];
+    tx.execute(
+        "INSERT INTO position (system, object, position, updated_at) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (system, object) DO UPDATE SET position = excluded.position, updated_at = excluded.updated_at",
+        &args,
+    )
+    .await?;
+    Ok(())
+}
+
+async fn load_position(store: &Store, system: &System, object: &str) -> Result<Position, Error> {
+    let rows = store.read("SELECT position FROM position WHERE system = $1 AND object = $2", &[system.as_str().into(), object.into()]).await?;
+    Ok(rows.first().and_then(|row| serde_json::from_str(&row.text(0)).ok()).unwrap_or_default())
+}
+
+/// One polled object with its schedule.
+pub struct Poller {
+    pub object: String,
+    pub source: Box<dyn Source>,
+    pub spec: Arc<AdapterSpec>,
+    pub shared: Shared,
+    pub every: Duration,
+    /// Set while the source has nothing more to give.
+    pub idle: Arc<AtomicBool>,
+}
+
+impl Poller {
+    /// Polls until cancelled. A source that fails is tried again with growing pauses; the others go on.
+    pub async fn run(mut self) {
+        let mut pause = PAUSE.0;
+        let cancel = self.shared.cancel.clone();
+        while !cancel.is_cancelled() {
+            let wait = match self.drain().await {
+                Ok(()) => {
+                    pause = PAUSE.0;
+                    self.every
+                }
+                Err(reason) => {
+                    tracing::warn!(system = %self.spec.system, object = self.object, reason, "the source is tried again");
+                    pause = (pause * 2).min(PAUSE.1);
+                    pause
+                }
+            };
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Reads until the source has nothing more.
+    async fn drain(&mut self) -> Result<(), String> {
+        let store = self.shared.store.clone();
+        let mut position = load_position(&store, &self.spec.system, &self.object).await.map_err(|error| error.to_string())?;
+        let mut hand_over = HandOver::new(Arc::clone(&self.spec), &self.object, self.shared.clone()).await.map_err(|error| error.to_string())?;
+        while !self.shared.cancel.is_cancelled() {
+            let batch = self.source.read(&position, BATCH).await.map_err(|error| error.to_string())?;
+            let empty = batch.rows.is_empty() && batch.bad.is_empty();
+            if !empty {
+                self.idle.store(false, Ordering::Release);
+            }
+            if !(empty && batch.next == position) {
+                if !hand_over.batch(&batch, Some(&self.object)).await.map_err(|error| error.to_string())? {
+                    return Ok(());
+                }
+                self.source.stored(&batch.next).await.map_err(|error| error.to_string())?;
+            }
+            position = batch.next;
+            if !batch.more {
+                self.idle.store(true, Ordering::Release);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The receiving end of pushed records: answers only when the bus has them.
+pub struct PushIntake {
+    systems: std::collections::BTreeMap<System, Mutex<HandOver>>,
+}
+
+impl PushIntake {
+    pub async fn new(specs: &[Arc<AdapterSpec>], shared: &Shared) -> Result<Self, Error> {
+        let mut systems = std::collections::BTreeMap::new();
+        for spec in specs {
+            systems.insert(spec.system.clone(), Mutex::new(HandOver::new(Arc::clone(spec), "push", shared.clone()).await?));
+        }
+        Ok(Self { systems })
+    }
+}
+
+#[async_trait]
+impl Intake for PushIntake {
+    async fn accept(&self, system: &System, batch: Batch) -> Result<Accepted, IntakeError> {
+        let Some(hand_over) = self.systems.get(system) else { return Err(IntakeError::UnknownSystem) };
+        match hand_over.lock().await.batch(&batch, None).await {
+            Ok(true) => Ok(Accepted::default()),
+            Ok(false) => Err(IntakeError::Unavailable("the hub is stopping".to_owned())),
+            Err(error) => Err(IntakeError::Unavailable(error.to_string())),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! `civilhub check`: everything that can be wrong before anything runs, off line, all at once.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::{Global, output};
+use crate::{config::keys::Keys, hub::Plans};
+
+pub(super) fn run(global: &Global, format: output::Format) -> anyhow::Result<ExitCode> {
+    let (summary, faults) = match global.config() {
+        Err(faults) => (json!({}), faults.0),
+        // Fixed keys: a check leaves nothing behind.
+        Ok(config) => match Plans::load(&config, &Keys::dry_run()) {
+            Err(faults) => (json!({}), faults),
+            Ok(plans) => {
+                let counts = json!({ "schemas": plans.registry.all().count(), "adapters": plans.adapters.len(), "partners": plans.agreements.partners().len() });
+                (counts, Vec::new())
+            }
+        },
+    };
+    if format.is_json() {
+        output::json(&json!({ "checked": summary, "faults": faults }))?;
+    } else if faults.is_empty() {
+        println!("good: {summary}");
+    } else {
+        output::report(&faults);
+    }
+    Ok(output::findings(!faults.is_empty()))
+}

@@ -1,0 +1,157 @@
+//! The command line. Exit codes: 0 good, 1 findings, 2 usage.
+//!
+//! Results go to standard output, faults and progress to standard error. Every command that prints a table has `-o json`.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the module that prints")]
+
+mod adapter;
+mod bench;
+mod books;
+mod check;
+mod dead;
+mod demo;
+mod ledger;
+mod output;
+mod probe;
+mod schema;
+mod serve;
+mod simulate;
+mod trace;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::{
+    config::Config,
+    error::{Fault, Faults},
+    store::Store,
+};
+
+/// The integration hub of a provincial Department of Civil Affairs.
+#[derive(Parser)]
+#[command(name = "civilhub", version, about, infer_subcommands = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options of every command.
+#[derive(clap::Args, Clone)]
+pub(crate) struct Global {
+    /// Configuration file, above the built-in defaults.
+    #[arg(long, global = true, env = "CIVILHUB_CONFIG")]
+    config: Option<PathBuf>,
+    /// Folder of the hub's own data (overrides hub.data).
+    #[arg(long, global = true)]
+    data: Option<PathBuf>,
+}
+
+impl Global {
+    pub(crate) fn config(&self) -> Result<Config, Faults> {
+        Config::load(self.config.as_deref(), self.data.as_deref()).map_err(Faults)
+    }
+
+    /// The store of the configuration, for reading commands: it must exist already.
+    pub(crate) async fn store(&self) -> anyhow::Result<(Config, Store)> {
+        let config = self.config()?;
+        let url = config.store_url();
+        if let Some(path) = url.strip_prefix("sqlite://")
+            && !std::path::Path::new(path).is_file()
+        {
+            let fault = Fault::new(output::NO_STORE, format!("there is no store at `{path}`")).hint("give the folder of a hub with --data, or start one with `civilhub demo`");
+            return Err(fault.into());
+        }
+        let store = Store::open(&url).await.map_err(|error| error.fault())?;
+        Ok((config, store))
+    }
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything in one process: a simulated province flows through the hub.
+    Demo(demo::Args),
+    /// Run roles: all, adapters, router, deliver or api.
+    Serve(serve::Args),
+    /// Check configuration, schemas, adapters and partners: every fault at once, off line.
+    Check(output::Format),
+    /// Try, test and list adapters.
+    Adapter(adapter::Args),
+    /// List, validate and compare schemas.
+    Schema(schema::Args),
+    /// One record's whole life, by event, delivery or dead-letter id.
+    Trace(trace::Args),
+    /// Dead letters: list, show, replay, discard.
+    Dead(dead::Args),
+    /// The books: per source and day, what became of every record.
+    Books(books::Args),
+    /// Verify or export the hash-chained ledger.
+    Ledger(ledger::Args),
+    /// Write the legacy exports of a simulated province.
+    Simulate(simulate::Args),
+    /// Measure the hub.
+    Bench(bench::Args),
+    /// Bring the store's tables up to date.
+    Migrate,
+    /// Print completions for a shell.
+    Completions {
+        shell: clap_complete::Shell,
+    },
+    /// Try records from standard input, for the hub that started this.
+    #[command(hide = true)]
+    Probe,
+}
+
+/// Parses the command line, runs, and turns the result into an exit code.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("civilhub: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(dispatch(cli)) {
+        Ok(code) => code,
+        Err(error) => output::failure(&error),
+    }
+}
+
+async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let global = cli.global;
+    match cli.command {
+        Command::Demo(args) => demo::run(&global, args).await,
+        Command::Serve(args) => serve::run(&global, args).await,
+        Command::Check(format) => check::run(&global, format),
+        Command::Adapter(args) => adapter::run(&global, args).await,
+        Command::Schema(args) => schema::run(&global, args),
+        Command::Trace(args) => trace::run(&global, args).await,
+        Command::Dead(args) => dead::run(&global, args).await,
+        Command::Books(args) => books::run(&global, args).await,
+        Command::Ledger(args) => ledger::run(&global, args).await,
+        Command::Simulate(args) => simulate::run(args).await,
+        Command::Bench(args) => bench::run(&global, args).await,
+        Command::Migrate => migrate(&global).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "civilhub", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Probe => probe::run(&global),
+    }
+}
+
+async fn migrate(global: &Global) -> anyhow::Result<ExitCode> {
+    let store = Store::open(&global.config()?.store_url()).await.map_err(|error| error.fault())?;
+    store.migrate().await.map_err(|error| error.fault())?;
+    println!("the store is up to date");
+    Ok(ExitCode::SUCCESS)
+}

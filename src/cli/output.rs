@@ -1,0 +1,81 @@
+//! What commands print: tables or JSON on standard output, faults on standard error.
+
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
+use serde::Serialize;
+
+use crate::error::{Code, Fault, Faults};
+
+/// A reading command found no store where it looked.
+pub(super) const NO_STORE: Code = Code::new(1003);
+/// Nothing in the hub has the id or name that was asked for.
+pub(super) const NOT_FOUND: Code = Code::new(1004);
+/// The command needs one more word from its user before it acts.
+pub(super) const NOT_CONFIRMED: Code = Code::new(1005);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Kind {
+    Table,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Format {
+    /// table or json
+    #[arg(short, long, value_enum, default_value = "table")]
+    pub output: Kind,
+}
+
+impl Format {
+    pub fn is_json(self) -> bool {
+        self.output == Kind::Json
+    }
+}
+
+/// A table with these headings; align it, print it.
+pub(crate) fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_header(headings);
+    for row in rows {
+        table.add_row(row);
+    }
+    table
+}
+
+pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// Faults as JSON lines on standard error.
+pub(crate) fn fault_lines(faults: &[Fault]) {
+    for fault in faults {
+        eprintln!("{}", serde_json::to_string(fault).unwrap_or_default());
+    }
+}
+
+/// Prints faults for a person.
+pub(crate) fn report(faults: &[Fault]) {
+    for fault in faults {
+        eprintln!("error {fault}");
+    }
+}
+
+/// The end of a command that failed.
+pub(super) fn failure(error: &anyhow::Error) -> ExitCode {
+    if let Some(Faults(faults)) = error.downcast_ref() {
+        report(faults);
+    } else if let Some(fault) = error.downcast_ref::<Fault>() {
+        report(std::slice::from_ref(fault));
+    } else {
+        eprintln!("error: {error:#}");
+    }
+    ExitCode::FAILURE
+}
+
+/// Findings are exit code 1.
+pub(crate) fn findings(found: bool) -> ExitCode {
+    if found { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}

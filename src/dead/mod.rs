@@ -1,0 +1,195 @@
+//! Dead letters: what was rejected or parked, with its body, its faults and a way back.
+
+pub mod replay;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{
+    clock,
+    config::keys::Keys,
+    envelope::Event,
+    error::Fault,
+    store::{Error, Row, Store, Tx},
+};
+
+/// Where a letter stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    Parked,
+    Rejected,
+    /// An operator asked for it; a running hub sends it on its way.
+    Replaying,
+    Replayed,
+    Discarded,
+}
+
+impl State {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Parked => "parked",
+            Self::Rejected => "rejected",
+            Self::Replaying => "replaying",
+            Self::Replayed => "replayed",
+            Self::Discarded => "discarded",
+        }
+    }
+}
+
+/// One message set aside.
+#[derive(Debug, Clone)]
+pub struct Letter {
+    pub id: String,
+    pub state: State,
+    /// decode, map, route or deliver
+    pub stage: String,
+    /// Empty before dispatch.
+    pub subscription: String,
+    pub partition_key: String,
+    pub event_id: String,
+    pub occurrence: String,
+    pub system: String,
+    pub bookdate: String,
+    pub dataset: String,
+    pub faults: Vec<Fault>,
+    /// As it came; sealed in the store.
+    pub body: Vec<u8>,
+}
+
+impl Letter {
+    /// A letter about an event. Its id is derived, so that filing it twice keeps one.
+    pub fn of_event(event: &Event, stage: &str, subscription: &str, state: State, faults: Vec<Fault>, body: &[u8]) -> Self {
+        let id = crate::envelope::Occurrence::derive(&event.id, &format!("{stage}/{subscription}/{}", event.occurrence));
+        Self {
+            id: id.as_str().to_owned(),
+            state,
+            stage: stage.to_owned(),
+            subscription: subscription.to_owned(),
+            partition_key: event.partitionkey.as_str().to_owned(),
+            event_id: event.id.as_str().to_owned(),
+            occurrence: event.occurrence.as_str().to_owned(),
+            system: event.system().as_str().to_owned(),
+            bookdate: event.bookdate.clone(),
+            dataset: event.dataset().as_str().to_owned(),
+            faults,
+            body: body.to_vec(),
+        }
+    }
+}
+
+/// Files letters inside a transaction; a letter filed before, and replayed since, is set aside again.
+pub async fn file(tx: &mut Tx, keys: &Keys, letters: &[Letter]) -> Result<(), Error> {
+    if letters.is_empty() {
+        return Ok(());
+    }
+    let row = |letter: &Letter| {
+        let code = letter.faults.first().map(|fault| fault.code.to_string()).unwrap_or_default();
+        let faults = serde_json::to_string(&letter.faults).unwrap_or_default();
+        json!([
+            letter.id, letter.state.as_str(), letter.stage, letter.subscription, letter.partition_key, letter.event_id, letter.occurrence,
+            letter.system, letter.bookdate, letter.dataset, code, faults, keys.seal(&letter.body)
+        ])
+    };
+    let rows: Vec<Value> = letters.iter().map(row).collect();
+    tx.execute(
+        "INSERT INTO dead (id, state, stage, subscription, partition_key, event_id, occurrence, system, bookdate, dataset, code, faults, body, at, note) \
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, \
+         value ->> 10, value ->> 11, value ->> 12, $2, '' FROM {rows} WHERE true \
+         ON CONFLICT (id) DO UPDATE SET state = excluded.state, code = excluded.code, faults = excluded.faults, at = excluded.at",
+        &[Value::Array(rows).to_string().into(), clock::millis().into()],
+    )
+    .await?;
+    Ok(())
+}
+
+/// What a list shows of a letter: no body, no personal data.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary {
+    pub id: String,
+    pub state: String,
+    pub stage: String,
+    pub subscription: String,
+    pub event_id: String,
+    pub system: String,
+    pub date: String,
+    pub dataset: String,
+    pub code: String,
+    pub faults: Value,
+}
+
+/// Which letters are meant.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub id: Option<String>,
+    pub state: Option<String>,
+    pub system: Option<String>,
+    pub subscription: Option<String>,
+    pub code: Option<String>,
+    pub limit: i64,
+}
+
+impl Filter {
+    /// The condition over parameters `$1`..`$5`; an empty parameter does not restrict.
+    pub(crate) const WHERE: &str = "($1 = '' OR id = $1) AND ($2 = '' OR state = $2) AND ($3 = '' OR system = $3) \
+                                    AND ($4 = '' OR subscription = $4) AND ($5 = '' OR code = $5)";
+
+    pub(crate) fn args(&self) -> Vec<crate::store::Arg> {
+        [&self.id, &self.state, &self.system, &self.subscription, &self.code].iter().map(|part| part.as_deref().unwrap_or("").into()).collect()
+    }
+}
+
+/// The letters that fit, oldest first.
+pub async fn list(store: &Store, filter: &Filter) -> Result<Vec<Summary>, Error> {
+    let sql = format!(
+        "SELECT id, state, stage, subscription, event_id, system, bookdate, dataset, code, faults FROM dead WHERE {} ORDER BY at, id LIMIT $6",
+        Filter::WHERE
+    );
+    let mut args = filter.args();
+    args.push(filter.limit.into());
+    Ok(store.read(&sql, &args).await?.iter().map(summary).collect())
+}
+
+/// How many letters fit and are in one of the states (an SQL list, with further conditions if need be).
+pub async fn count(store: &Store, filter: &Filter, states: &str) -> Result<i64, Error> {
+    let sql = format!("SELECT COUNT(*) FROM dead WHERE {} AND state IN {states}", Filter::WHERE);
+    Ok(store.read(&sql, &filter.args()).await?.first().map_or(0, |row| row.int(0)))
+}
+
+/// The body of a letter for human eyes: the structure is shown, every text and number of the record is masked.
+pub async fn masked_body(store: &Store, keys: &Keys, id: &str) -> Result<Value, Error> {
+    let rows = store.read("SELECT body FROM dead WHERE id = $1", &[id.into()]).await?;
+    let Some(bytes) = rows.first().and_then(|row| keys.open(&row.text(0))) else { return Ok(Value::Null) };
+    let Ok(mut body) = serde_json::from_slice::<Value>(&bytes) else { return Ok(json!(format!("{} bytes that are not JSON", bytes.len()))) };
+    match body.pointer_mut("/data/record") {
+        Some(record) => mask(record),
+        None => mask(&mut body),
+    }
+    Ok(body)
+}
+
+/// Keeps the shape and the length of texts, nothing of their content.
+fn mask(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = format!("*** ({} characters)", text.chars().count()),
+        Value::Number(_) => *value = json!("*** (number)"),
+        Value::Array(items) => items.iter_mut().for_each(mask),
+        Value::Object(fields) => fields.values_mut().for_each(mask),
+        Value::Null | Value::Bool(_) => {}
+    }
+}
+
+fn summary(row: &Row) -> Summary {
+    Summary {
+        id: row.text(0),
+        state: row.text(1),
+        stage: row.text(2),
+        subscription: row.text(3),
+        event_id: row.text(4),
+        system: row.text(5),
+        date: row.text(6),
+        dataset: row.text(7),
+        code: row.text(8),
+        faults: serde_json::from_str(&row.text(9)).unwrap_or(Value::Null),
+    }
+}

@@ -1,0 +1,104 @@
+//! Opening the hub: every fault of configuration, schemas, adapters and partners at once, before anything runs.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use crate::{
+    adapter::spec::AdapterSpec,
+    attempt::probe::Child,
+    bus::{Bus, Topology, embedded::EmbeddedBus, rabbit::{RabbitBus, RabbitOptions}},
+    config::{BusKind, Config, keys::Keys},
+    domain::codes::CodeLists,
+    error::Fault,
+    govern::{Agreements, GovernKeys},
+    identity::{IdentityKeys, NoMatcher, PersonIndex, StoreIndex},
+    schema::SchemaRegistry,
+    store::Store,
+};
+
+/// Everything the roles work with.
+pub struct Hub {
+    pub config: Config,
+    pub keys: Keys,
+    pub store: Store,
+    pub bus: Arc<dyn Bus>,
+    pub registry: Arc<SchemaRegistry>,
+    pub agreements: Arc<Agreements>,
+    pub adapters: Vec<Arc<AdapterSpec>>,
+    pub index: Arc<dyn PersonIndex>,
+    pub child: Option<Child>,
+}
+
+/// The parts that need no store and no bus.
+pub struct Plans {
+    pub registry: SchemaRegistry,
+    pub agreements: Agreements,
+    pub adapters: Vec<Arc<AdapterSpec>>,
+}
+
+impl Plans {
+    /// Reads schemas, partners and adapters; every fault of all of them.
+    pub fn load(config: &Config, keys: &Keys) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let registry = SchemaRegistry::load(&config.paths.schemas, &CodeLists::embedded()).map_err(|found| faults.extend(found)).ok();
+        let agreements = registry.as_ref().and_then(|registry| {
+            let govern = GovernKeys { hmac: keys.hmac, aes: keys.aes };
+            Agreements::load(&config.paths.partners, &govern, &config.env, registry).map_err(|found| faults.extend(found)).ok()
+        });
+        let (adapters, found) = AdapterSpec::load_all(&config.paths.adapters, &keys.hmac);
+        faults.extend(found);
+        match (registry, agreements) {
+            (Some(registry), Some(agreements)) if faults.is_empty() => Ok(Self { registry, agreements, adapters: adapters.into_iter().map(Arc::new).collect() }),
+            _ => Err(faults),
+        }
+    }
+}
+
+impl Hub {
+    /// Opens and migrates the store, connects the bus and declares its queues.
+    pub async fn open(config: Config, file: Option<&Path>) -> Result<Arc<Self>, Vec<Fault>> {
+        let keys = Keys::load_or_create(&config.key_file()).map_err(|fault| vec![fault])?;
+        let plans = Plans::load(&config, &keys)?;
+        let store = Store::open(&config.store_url()).await.map_err(|error| vec![error.fault()])?;
+        store.migrate().await.map_err(|error| vec![error.fault()])?;
+        let bus = open_bus(&config).await.map_err(|error| vec![error.fault()])?;
+        let topology = Topology { partitions: config.bus.partitions, subscriptions: plans.agreements.subscriptions() };
+        bus.declare(&topology).await.map_err(|error| vec![error.fault()])?;
+        let identity = IdentityKeys { hmac: keys.hmac, aes: keys.aes };
+        let index: Arc<dyn PersonIndex> = Arc::new(StoreIndex::new(store.clone(), identity, Box::new(NoMatcher)));
+        let child = child(&config, file);
+        Ok(Arc::new(Self {
+            registry: Arc::new(plans.registry),
+            agreements: Arc::new(plans.agreements),
+            adapters: plans.adapters,
+            config,
+            keys,
+            store,
+            bus,
+            index,
+            child,
+        }))
+    }
+}
+
+async fn open_bus(config: &Config) -> Result<Arc<dyn Bus>, crate::bus::Error> {
+    Ok(match config.bus.kind {
+        BusKind::Embedded => EmbeddedBus::open(&config.bus_dir()).await?,
+        BusKind::Rabbitmq => {
+            let mut options = RabbitOptions::new(&config.bus.url);
+            options.prefix = config.bus.prefix.clone();
+            options.confirm_timeout = config.bus.confirm_timeout;
+            options.connect_timeout = Duration::from_secs(10);
+            RabbitBus::connect(options).await?
+        }
+    })
+}
+
+/// This program again, for trying suspects; the same configuration reaches it by file, flag and environment.
+fn child(config: &Config, file: Option<&Path>) -> Option<Child> {
+    let program = std::env::current_exe().ok()?;
+    let mut arguments = vec!["probe".to_owned(), "--data".to_owned(), config.hub.data.display().to_string()];
+    if let Some(file) = file {
+        arguments.extend(["--config".to_owned(), file.display().to_string()]);
+    }
+    Some(Child { program, arguments })
+}

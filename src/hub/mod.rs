@@ -1,0 +1,8 @@
+//! The hub as a running thing: opens everything that the configuration names, starts roles, drains, stops.
+
+mod build;
+mod roles;
+mod watch;
+
+pub use build::{Hub, Plans};
+pub use roles::{Role, Running, depths};

@@ -1,0 +1,239 @@
+//! Starting roles, and telling when a hub has nothing left to do.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, atomic::{AtomicBool, Ordering}},
+    time::Duration,
+};
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::{Hub, watch};
+use crate::{
+    adapter::{
+        run::{Poller, PushIntake, Shared},
+        source::{self, ObjectOptions, SourceContext, push},
+    },
+    bus::Queue,
+    dead::replay,
+    deliver::{
+        Target,
+        lake::{LakeOptions, LakeSchema, LakeTarget},
+        lane::Lane,
+        mailbox::MailboxTarget,
+        webhook::WebhookTarget,
+        worker::Worker,
+    },
+    error::Fault,
+    govern::{Partner, Transport},
+    router::Router,
+};
+
+/// What a process does; any number of processes may do the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    All,
+    Adapters,
+    Router,
+    Deliver,
+    Api,
+}
+
+impl Role {
+    fn covers(self, role: Self) -> bool {
+        self == Self::All || self == role
+    }
+}
+
+/// A hub whose roles run.
+pub struct Running {
+    pub hub: Arc<Hub>,
+    /// Where the HTTP interface listens, if this process has it.
+    pub listen: Option<SocketAddr>,
+    cancel: CancellationToken,
+    tasks: JoinSet<()>,
+    idle: Vec<Arc<AtomicBool>>,
+}
+
+impl Hub {
+    /// Starts the tasks of a role.
+    pub async fn start(self: &Arc<Self>, role: Role) -> Result<Running, Vec<Fault>> {
+        let mut running = Running { hub: Arc::clone(self), listen: None, cancel: CancellationToken::new(), tasks: JoinSet::new(), idle: Vec::new() };
+        if role.covers(Role::Deliver) {
+            running.start_deliver().await?;
+        }
+        if role.covers(Role::Router) {
+            running.start_router();
+        }
+        if role.covers(Role::Adapters) || role.covers(Role::Api) {
+            running.start_http().await?;
+        }
+        if role.covers(Role::Adapters) {
+            running.start_adapters()?;
+        }
+        running.tasks.spawn(watch::run(Arc::clone(self), running.cancel.clone()));
+        Ok(running)
+    }
+
+    /// Every queue of the hub.
+    pub fn queues(&self) -> Vec<Queue> {
+        let records = (0..self.config.bus.partitions).map(Queue::Records);
+        records.chain(self.agreements.subscriptions().into_iter().map(Queue::Deliver)).collect()
+    }
+}
+
+impl Running {
+    fn shared(&self) -> Shared {
+        let hub = &self.hub;
+        Shared { bus: Arc::clone(&hub.bus), store: hub.store.clone(), keys: hub.keys.clone(), cancel: self.cancel.clone() }
+    }
+
+    fn start_router(&mut self) {
+        let hub = &self.hub;
+        let router = Arc::new(Router {
+            bus: Arc::clone(&hub.bus),
+            store: hub.store.clone(),
+            registry: Arc::clone(&hub.registry),
+            agreements: Arc::clone(&hub.agreements),
+            index: Arc::clone(&hub.index),
+            keys: hub.keys.clone(),
+            child: hub.child.clone(),
+            batch: hub.config.router.batch,
+            linger: hub.config.router.linger,
+            prefetch: hub.config.bus.prefetch,
+        });
+        for partition in 0..hub.config.bus.partitions {
+            self.tasks.spawn(Arc::clone(&router).run(partition, self.cancel.clone()));
+        }
+        self.tasks.spawn(replay::run(Arc::clone(&hub.bus), hub.store.clone(), hub.keys.clone(), self.cancel.clone()));
+    }
+
+    async fn start_deliver(&mut self) -> Result<(), Vec<Fault>> {
+        let mut faults = Vec::new();
+        for partner in self.hub.agreements.partners() {
+            match target(&self.hub, partner).await {
+                Ok((target, linger)) => {
+                    let worker = self.worker(partner, target, linger);
+                    self.tasks.spawn(worker.run(self.cancel.clone()));
+                }
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    fn worker(&self, partner: &Partner, target: Box<dyn Target>, linger: Duration) -> Worker {
+        let hub = &self.hub;
+        Worker {
+            subscription: partner.subscription(),
+            target,
+            bus: Arc::clone(&hub.bus),
+            store: hub.store.clone(),
+            keys: hub.keys.clone(),
+            child: hub.child.clone(),
+            prefetch: hub.config.bus.prefetch.max(u16::try_from(hub.config.lake.batch).unwrap_or(u16::MAX)),
+            linger,
+        }
+    }
+
+    fn start_adapters(&mut self) -> Result<(), Vec<Fault>> {
+        let mut faults = Vec::new();
+        for spec in self.hub.adapters.clone() {
+            let context = SourceContext { store: self.hub.store.clone(), inbox: self.hub.config.inbox(), env: self.hub.config.env.clone() };
+            let objects: Vec<ObjectOptions> = spec.objects.iter().map(|object| ObjectOptions { name: object.name.clone(), key: object.key.clone(), options: object.options.clone() }).collect();
+            match source::open(&spec.system, &spec.source, &objects, &context) {
+                Ok(sources) => {
+                    for (object, source) in sources {
+                        let idle = Arc::new(AtomicBool::new(false));
+                        self.idle.push(Arc::clone(&idle));
+                        let poller = Poller { object, source, spec: Arc::clone(&spec), shared: self.shared(), every: spec.every, idle };
+                        self.tasks.spawn(poller.run());
+                    }
+                }
+                Err(found) => faults.extend(found),
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    async fn start_http(&mut self) -> Result<(), Vec<Fault>> {
+        let hub = &self.hub;
+        let failed = |text: String| vec![Fault::new(crate::api::LISTEN, text).hint("choose another `http.listen`")];
+        let (routes, specs) = push::sources(&hub.adapters, &hub.config.env)?;
+        let intake = PushIntake::new(&specs, &self.shared()).await.map_err(|error| vec![error.fault()])?;
+        let app = crate::api::routes(Arc::clone(hub)).merge(push::routes(routes, Arc::new(intake)));
+        let listener = tokio::net::TcpListener::bind(&hub.config.http.listen).await.map_err(|error| failed(format!("cannot listen on `{}`: {error}", hub.config.http.listen)))?;
+        self.listen = listener.local_addr().ok();
+        let cancel = self.cancel.clone();
+        self.tasks.spawn(async move {
+            let served = axum::serve(listener, app).with_graceful_shutdown(async move { cancel.cancelled().await }).await;
+            if let Err(error) = served {
+                tracing::error!(%error, "the HTTP interface ended");
+            }
+        });
+        Ok(())
+    }
+
+    /// Whether every source has been read to its end and every queue is empty.
+    pub async fn drained(&self) -> bool {
+        if !self.idle.iter().all(|idle| idle.load(Ordering::Acquire)) {
+            return false;
+        }
+        for queue in self.hub.queues() {
+            match self.hub.bus.depth(&queue).await {
+                Ok(depth) if depth.ready + depth.unsettled == 0 => {}
+                _ => return false,
+            }
+        }
+        true
+    }
+
+    /// Returns when the hub has had nothing to do for a moment.
+    pub async fn wait_until_drained(&self) {
+        let mut quiet = 0;
+        while quiet < 3 {
+            tokio::time::sleep(Duration::from_millis(400)).await;
+            quiet = if self.drained().await { quiet + 1 } else { 0 };
+        }
+    }
+
+    /// Stops all tasks: they finish their batch, then the bus is closed.
+    pub async fn stop(mut self) {
+        self.cancel.cancel();
+        let limit = Duration::from_secs(25);
+        if tokio::time::timeout(limit, async { while self.tasks.join_next().await.is_some() {} }).await.is_err() {
+            tracing::warn!("some tasks did not end in time");
+        }
+        watch::look(&self.hub).await;
+        self.hub.bus.close().await;
+        self.hub.store.close().await;
+    }
+}
+
+/// The target of a partner, and how long its batches wait.
+async fn target(hub: &Arc<Hub>, partner: &Partner) -> Result<(Box<dyn Target>, Duration), Fault> {
+    let plain: Box<dyn Target> = match &partner.transport {
+        Transport::Lake => {
+            let schemas: Vec<LakeSchema> = hub.registry.all().map(|schema| LakeSchema { dataset: schema.dataset.clone(), schema: schema.raw.clone() }).collect();
+            let options = LakeOptions { batch: hub.config.lake.batch, ..LakeOptions::default() };
+            let lake = LakeTarget::open(&hub.config.lake_url(), hub.store.clone(), &schemas, options).await?;
+            return Ok((Box::new(lake), hub.config.lake.linger));
+        }
+        Transport::Mailbox(_) => Box::new(MailboxTarget::new(hub.store.clone(), partner.slug.clone())),
+        Transport::Webhook(options) => Box::new(WebhookTarget::new(&partner.slug, options)?),
+    };
+    Ok((Box::new(Lane::new(partner, plain)), Duration::ZERO))
+}
+
+/// Counts per queue, for the status page.
+pub async fn depths(hub: &Hub) -> BTreeMap<String, u64> {
+    let mut depths = BTreeMap::new();
+    for queue in hub.queues() {
+        if let Ok(depth) = hub.bus.depth(&queue).await {
+            depths.insert(queue.name(), depth.ready + depth.unsettled);
+        }
+    }
+    depths
+}

@@ -1,0 +1,77 @@
+//! The ledger: hash-chained proof of what was received, delivered, rejected, and to whom a citizen's data went.
+//!
+//! Every writer (a router partition, a deliver lane, an adapter, an operator) has a chain of its own, so that chains never
+//! wait for one another. A row hashes the row before it; the end of a chain is signed at every commit.
+
+pub mod books;
+pub mod chain;
+pub mod trace;
+pub mod verify;
+
+use serde_json::Value;
+
+use crate::envelope::Event;
+
+/// What a row proves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The router has counted this occurrence.
+    Received,
+    /// It goes to the subscriptions named in the body.
+    Dispatched,
+    /// One receiver has it.
+    Delivered,
+    /// Never acceptable as it is.
+    Rejected,
+    /// Set aside with its key.
+    Parked,
+    /// Older than what its source object already said.
+    Superseded,
+    /// The source said the same again.
+    Duplicate,
+    /// An operator sent a dead letter on its way again.
+    Replayed,
+    /// An operator gave a dead letter up, with a reason.
+    Discarded,
+}
+
+impl Kind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Dispatched => "dispatched",
+            Self::Delivered => "delivered",
+            Self::Rejected => "rejected",
+            Self::Parked => "parked",
+            Self::Superseded => "superseded",
+            Self::Duplicate => "duplicate",
+            Self::Replayed => "replayed",
+            Self::Discarded => "discarded",
+        }
+    }
+}
+
+/// One row before it is chained.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub kind: Kind,
+    pub event_id: String,
+    pub system: String,
+    pub bookdate: String,
+    pub dataset: String,
+    /// Occurrence, subscription, purpose, person keys, codes. No personal data.
+    pub body: Value,
+}
+
+impl Entry {
+    pub fn of(kind: Kind, event: &Event, body: Value) -> Self {
+        Self {
+            kind,
+            event_id: event.id.as_str().to_owned(),
+            system: event.system().as_str().to_owned(),
+            bookdate: event.bookdate.clone(),
+            dataset: event.dataset().as_str().to_owned(),
+            body,
+        }
+    }
+}

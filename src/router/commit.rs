@@ -1,0 +1,114 @@
+//! Commit: counts, fence, dead letters and ledger of a batch, in one transaction of a few statements.
+
+use serde_json::{Value, json};
+
+use super::{Fate, Item, fence::object_id};
+use crate::{
+    config::keys::Keys,
+    dead::{self, Letter},
+    envelope::Event,
+    ledger::{Entry, Kind, chain::Chain},
+    store::{Error, Store, Tx},
+};
+
+/// Makes the fates of a batch durable. Nothing is acked before this returns.
+pub(crate) async fn commit(store: &Store, keys: &Keys, chain: &mut Chain, items: &[Item]) -> Result<(), Error> {
+    let result = try_commit(store, keys, chain, items).await;
+    match result {
+        Ok(()) => chain.committed(),
+        Err(_) => chain.reload(store).await?,
+    }
+    result
+}
+
+async fn try_commit(store: &Store, keys: &Keys, chain: &mut Chain, items: &[Item]) -> Result<(), Error> {
+    let decided: Vec<&Item> = items.iter().filter(|item| !matches!(item.fate, Fate::Open | Fate::Seen)).collect();
+    if decided.is_empty() {
+        return Ok(());
+    }
+    let mut tx = store.begin().await?;
+    count(&mut tx, &decided).await?;
+    raise_fence(&mut tx, &decided).await?;
+    let letters: Vec<Letter> = decided.iter().filter_map(|item| letter(item)).collect();
+    dead::file(&mut tx, keys, &letters).await?;
+    let entries: Vec<Entry> = decided.iter().flat_map(|item| entries(item)).collect();
+    chain.append(&mut tx, &entries).await?;
+    tx.commit().await
+}
+
+async fn count(tx: &mut Tx, decided: &[&Item]) -> Result<(), Error> {
+    let rows: Vec<Value> = decided
+        .iter()
+        .map(|item| {
+            let (state, open, parked) = match &item.fate {
+                Fate::Dispatched(copies) => ("dispatched", copies.len(), 0),
+                Fate::Parked(_) => ("dispatched", 1, 1),
+                Fate::Rejected(_) => ("rejected", 0, 0),
+                Fate::Superseded => ("superseded", 0, 0),
+                _ => ("duplicate", 0, 0),
+            };
+            let event = &item.event;
+            json!([event.occurrence.as_str(), event.system().as_str(), event.bookdate, state, open, parked])
+        })
+        .collect();
+    // A lane may have been quicker and have counted its delivery already: numbers are added, never set.
+    tx.execute(
+        "INSERT INTO arrival (occurrence, system, bookdate, state, open, parked) \
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, CAST(value ->> 4 AS BIGINT), CAST(value ->> 5 AS BIGINT) FROM {rows} WHERE true \
+         ON CONFLICT (occurrence) DO UPDATE SET state = excluded.state, open = arrival.open + excluded.open, parked = arrival.parked + excluded.parked",
+        &[Value::Array(rows).to_string().into()],
+    )
+    .await?;
+    Ok(())
+}
+
+async fn raise_fence(tx: &mut Tx, decided: &[&Item]) -> Result<(), Error> {
+    // Of one object only the last word in the batch: a statement may not touch a row twice.
+    let mut last = std::collections::BTreeMap::new();
+    for item in decided.iter().filter(|item| matches!(item.fate, Fate::Dispatched(_))) {
+        let event = &item.event;
+        last.insert(object_id(event), json!([object_id(event), event.sequence, event.contenthash.as_str(), event.id.as_str()]));
+    }
+    if last.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<Value> = last.into_values().collect();
+    tx.execute(
+        "INSERT INTO fence (object_id, sequence, contenthash, event_id) \
+         SELECT value ->> 0, CAST(value ->> 1 AS BIGINT), value ->> 2, value ->> 3 FROM {rows} WHERE true \
+         ON CONFLICT (object_id) DO UPDATE SET sequence = excluded.sequence, contenthash = excluded.contenthash, event_id = excluded.event_id \
+         WHERE excluded.sequence >= fence.sequence",
+        &[Value::Array(rows).to_string().into()],
+    )
+    .await?;
+    Ok(())
+}
+
+fn letter(item: &Item) -> Option<Letter> {
+    let (state, faults) = match &item.fate {
+        Fate::Rejected(faults) => (dead::State::Rejected, faults.clone()),
+        Fate::Parked(fault) => (dead::State::Parked, vec![fault.clone()]),
+        _ => return None,
+    };
+    Some(Letter::of_event(&item.event, "route", "", state, faults, &item.body))
+}
+
+fn entries(item: &Item) -> Vec<Entry> {
+    let event: &Event = &item.event;
+    let occurrence = event.occurrence.as_str();
+    let to = |item: &Item| match &item.fate {
+        Fate::Dispatched(copies) => copies.iter().map(|copy| json!([copy.subscription, copy.agreement, copy.purpose])).collect(),
+        _ => Vec::new(),
+    };
+    let received = json!({ "occurrence": occurrence, "to": to(item), "persons": item.persons });
+    let mut entries = vec![Entry::of(Kind::Received, event, received)];
+    let codes = |faults: &[crate::error::Fault]| json!({ "occurrence": occurrence, "codes": faults.iter().map(|fault| fault.code.to_string()).collect::<Vec<_>>() });
+    match &item.fate {
+        Fate::Rejected(faults) => entries.push(Entry::of(Kind::Rejected, event, codes(faults))),
+        Fate::Parked(fault) => entries.push(Entry::of(Kind::Parked, event, codes(std::slice::from_ref(fault)))),
+        Fate::Superseded => entries.push(Entry::of(Kind::Superseded, event, json!({ "occurrence": occurrence }))),
+        Fate::Duplicate => entries.push(Entry::of(Kind::Duplicate, event, json!({ "occurrence": occurrence }))),
+        _ => {}
+    }
+    entries
+}

@@ -1,0 +1,108 @@
+//! The loop of one partition.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Fate, Item, Router, check::check, commit::commit, dispatch, fence, reconcile};
+use crate::{
+    attempt,
+    bus::{Consumer, Queue, Received, Settle, Tag, send::publish_all},
+    clock,
+    envelope::Disposition,
+    error::Fault,
+    ledger::chain::Chain,
+    store::Error,
+};
+
+/// Pause before a broken consumer or a failed batch is tried again.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Wait for the first record of a batch; cancellation is noticed after it at the latest.
+const WAIT: Duration = Duration::from_millis(500);
+
+pub(super) async fn run(router: Arc<Router>, partition: u16, cancel: CancellationToken) {
+    while !cancel.is_cancelled() {
+        if let Err(reason) = session(&router, partition, &cancel).await {
+            tracing::warn!(partition, reason, "the router partition starts again");
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = tokio::time::sleep(PAUSE) => {}
+            }
+        }
+    }
+}
+
+/// Consumes until cancelled or until the consumer breaks.
+async fn session(router: &Router, partition: u16, cancel: &CancellationToken) -> Result<(), String> {
+    let text = |error: &dyn std::error::Error| error.to_string();
+    let mut chain = Chain::open(&router.store, &format!("router.{partition}"), Arc::clone(&router.keys.ledger)).await.map_err(|error| text(&error))?;
+    let mut consumer = router.bus.consume(&Queue::Records(partition), router.prefetch).await.map_err(|error| text(&error))?;
+    while !cancel.is_cancelled() {
+        let batch = fill(router, consumer.as_mut()).await.map_err(|error| text(&error))?;
+        if batch.is_empty() {
+            continue;
+        }
+        let verdicts = match handle(router, &mut chain, &batch, cancel).await {
+            Ok(items) => settle(&batch, &items),
+            // The store is away: everything comes again, in order.
+            Err(error) => {
+                tracing::warn!(partition, error = %error, "the batch is tried again");
+                tokio::time::sleep(PAUSE).await;
+                batch.iter().map(|received| (received.tag, Settle::Requeue)).collect()
+            }
+        };
+        consumer.settle(&verdicts).await.map_err(|error| text(&error))?;
+    }
+    Ok(())
+}
+
+/// One batch: the first records at once, then what comes within the linger.
+async fn fill(router: &Router, consumer: &mut dyn Consumer) -> Result<Vec<Received>, crate::bus::Error> {
+    let mut batch = consumer.next(router.batch, WAIT).await?;
+    if !batch.is_empty() && batch.len() < router.batch / 2 {
+        batch.extend(consumer.next(router.batch - batch.len(), router.linger).await?);
+    }
+    Ok(batch)
+}
+
+/// Decides about a batch and makes the decision durable.
+async fn handle(router: &Router, chain: &mut Chain, batch: &[Received], cancel: &CancellationToken) -> Result<Vec<Item>, Error> {
+    let culprits = culprits(router, batch).await?;
+    let mut items: Vec<Item> = Vec::with_capacity(batch.len());
+    for (index, received) in batch.iter().enumerate() {
+        items.push(match culprits.iter().find(|(culprit, _)| *culprit == index) {
+            Some((_, fault)) => untouched(received, fault),
+            None => check(&received.body, &router.registry),
+        });
+    }
+    let mut known = fence::look_up(&router.store, &items).await?;
+    fence::fence(&mut items, &mut known);
+    reconcile::reconcile(&mut items, &router.registry, router.index.as_ref(), &router.keys.hmac).await?;
+    dispatch::dispatch(&mut items, &router.agreements, clock::today());
+    if !publish_all(router.bus.as_ref(), dispatch::messages(&items), cancel).await {
+        return Err(Error::Unreachable("stopped before the bus confirmed the deliveries".to_owned()));
+    }
+    commit(&router.store, &router.keys, chain, &items).await?;
+    attempt::forget(&router.store, "route", batch).await?;
+    Ok(items)
+}
+
+async fn culprits(router: &Router, batch: &[Received]) -> Result<Vec<(usize, Fault)>, Error> {
+    let suspects = attempt::suspects(&router.store, "route", batch).await?;
+    Ok(attempt::culprits(router.child.as_ref(), batch, &suspects).await)
+}
+
+/// A culprit is not looked into: even parsing may be what kills.
+fn untouched(received: &Received, fault: &Fault) -> Item {
+    let event = crate::envelope::event::attributes_of(&received.body).unwrap_or_else(|| super::check::stand_in(&received.body));
+    Item { event, body: received.body.clone(), fate: Fate::Parked(fault.clone()), persons: Vec::new() }
+}
+
+/// The one place that turns dispositions into acks. Parked and rejected records are in the store by now.
+fn settle(batch: &[Received], items: &[Item]) -> Vec<(Tag, Settle)> {
+    let verdict = |item: &Item| match item.fate.disposition() {
+        Disposition::Accept | Disposition::Park(_) | Disposition::Reject(_) => Settle::Ack,
+        Disposition::Retry => Settle::Requeue,
+    };
+    batch.iter().zip(items).map(|(received, item)| (received.tag, verdict(item))).collect()
+}

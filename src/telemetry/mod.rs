@@ -1,0 +1,3 @@
+//! Telemetry: structured logs by an allow-list of fields.
+
+pub mod log;
