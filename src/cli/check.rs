@@ -14,7 +14,7 @@ pub(super) fn run(global: &Global, format: output::Format) -> anyhow::Result<Exi
         Ok(config) => match Plans::load(&config, &Keys::dry_run()) {
             Err(faults) => (json!({}), faults),
             Ok(plans) => {
-                let counts = json!({ "schemas": plans.registry.all().count(), "adapters": plans.adapters.len(), "partners": plans.agreements.partners().len() });
+                let counts = json!({ "schemas": plans.registry.iter().count(), "adapters": plans.adapters.len(), "partners": plans.agreements.partners().len() });
                 (counts, Vec::new())
             }
         },

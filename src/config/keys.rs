@@ -8,7 +8,10 @@ use ed25519_dalek::SigningKey;
 use rand::{RngCore, TryRngCore, rngs::OsRng};
 use serde::Deserialize;
 
-use crate::error::{Code, Fault};
+use crate::{
+    domain::keyed_hash::KeyedHash,
+    error::{Code, Fault},
+};
 
 /// The key file cannot be read, written or understood.
 pub const BAD_KEYS: Code = Code::new(1002);
@@ -45,6 +48,14 @@ impl Keys {
     /// Fixed keys for dry runs that leave nothing behind, such as `civilhub adapter run`.
     pub fn dry_run() -> Self {
         Self { hmac: [7; 32], aes: [7; 32], ledger: Arc::new(SigningKey::from_bytes(&[7; 32])) }
+    }
+
+    /// A key for another use, derived by HMAC-SHA256 from the hub's keyed-hash key and a label.
+    pub fn derive(&self, label: &str) -> [u8; 32] {
+        let mut key = [0; 32];
+        // The hash has 64 hex digits, which always decode to 32 bytes.
+        let _ = hex::decode_to_slice(KeyedHash::new(&self.hmac).hex(label), &mut key);
+        key
     }
 
     /// AES-256-GCM with a random nonce in front, base64: personal data at rest.

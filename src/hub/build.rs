@@ -9,7 +9,7 @@ use crate::{
     config::{BusKind, Config, keys::Keys},
     domain::codes::CodeLists,
     error::Fault,
-    govern::{Agreements, GovernKeys},
+    govern::{Agreements, Known, keys::GovernKeys},
     identity::{IdentityKeys, NoMatcher, PersonIndex, StoreIndex},
     schema::SchemaRegistry,
     store::Store,
@@ -39,11 +39,9 @@ impl Plans {
     /// Reads schemas, partners and adapters; every fault of all of them.
     pub fn load(config: &Config, keys: &Keys) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
-        let registry = SchemaRegistry::load(&config.paths.schemas, &CodeLists::embedded()).map_err(|found| faults.extend(found)).ok();
-        let agreements = registry.as_ref().and_then(|registry| {
-            let govern = GovernKeys { hmac: keys.hmac, aes: keys.aes };
-            Agreements::load(&config.paths.partners, &govern, &config.env, registry).map_err(|found| faults.extend(found)).ok()
-        });
+        let codes = |list: &str, code: &str| CodeLists::embedded().get(list).map(|list| list.find(code).is_some_and(|entry| entry.code == code));
+        let registry = SchemaRegistry::load(&config.paths.schemas, Arc::new(codes)).map_err(|found| faults.extend(found)).ok();
+        let agreements = registry.as_ref().and_then(|registry| agreements(config, keys, registry).map_err(|found| faults.extend(found)).ok());
         let (adapters, found) = AdapterSpec::load_all(&config.paths.adapters, &keys.hmac);
         faults.extend(found);
         match (registry, agreements) {
@@ -78,6 +76,17 @@ impl Hub {
             child,
         }))
     }
+}
+
+fn agreements(config: &Config, keys: &Keys, registry: &SchemaRegistry) -> Result<Agreements, Vec<Fault>> {
+    let env = config.env.clone();
+    let govern = GovernKeys::new(keys.derive("govern")).with_lookup(move |name| env.get(name).cloned().or_else(|| std::env::var(name).ok()));
+    let fields = |dataset: &str| {
+        let schema = registry.latest(&dataset.into())?;
+        Some(schema.fields.iter().map(|field| field.pointer.trim_start_matches('/').replace("/*/", ".").replace('/', ".")).collect())
+    };
+    let datasets = registry.iter().map(|schema| schema.dataset.as_str()).collect();
+    Agreements::load_checked(&config.paths.partners, &govern, &Known { datasets, fields: &fields })
 }
 
 async fn open_bus(config: &Config) -> Result<Arc<dyn Bus>, crate::bus::Error> {

@@ -18,6 +18,7 @@ use crate::{
     },
     bus::Queue,
     dead::replay,
+    domain::keyed_hash::KeyedHash,
     deliver::{
         Target,
         lake::{LakeOptions, LakeSchema, LakeTarget},
@@ -99,6 +100,7 @@ impl Running {
             agreements: Arc::clone(&hub.agreements),
             index: Arc::clone(&hub.index),
             keys: hub.keys.clone(),
+            hash: KeyedHash::new(&hub.keys.hmac),
             child: hub.child.clone(),
             batch: hub.config.router.batch,
             linger: hub.config.router.linger,
@@ -216,7 +218,7 @@ impl Running {
 async fn target(hub: &Arc<Hub>, partner: &Partner) -> Result<(Box<dyn Target>, Duration), Fault> {
     let plain: Box<dyn Target> = match &partner.transport {
         Transport::Lake => {
-            let schemas: Vec<LakeSchema> = hub.registry.all().map(|schema| LakeSchema { dataset: schema.dataset.clone(), schema: schema.raw.clone() }).collect();
+            let schemas: Vec<LakeSchema> = hub.registry.iter().map(|schema| LakeSchema { dataset: schema.dataset.clone(), schema: schema.raw.clone() }).collect();
             let options = LakeOptions { batch: hub.config.lake.batch, ..LakeOptions::default() };
             let lake = LakeTarget::open(&hub.config.lake_url(), hub.store.clone(), &schemas, options).await?;
             return Ok((Box::new(lake), hub.config.lake.linger));

@@ -8,7 +8,7 @@ use time::Date;
 use super::{Fate, Item, NO_AGREEMENT};
 use crate::{
     bus::{Message, Route, send::Ordered},
-    envelope::{DeliveryId, Event, SubscriptionId},
+    envelope::SubscriptionId,
     error::Fault,
     govern::{Agreements, Outgoing},
 };
@@ -26,7 +26,7 @@ pub(crate) struct Copy {
 /// Decides the receivers of every open record.
 pub(crate) fn dispatch(items: &mut [Item], agreements: &Agreements, today: Date) {
     for item in items.iter_mut().filter(|item| matches!(item.fate, Fate::Open)) {
-        let copies: Vec<Copy> = agreements.outgoing(&item.event, today).into_iter().map(|outgoing| copy(&item.event, outgoing)).collect();
+        let copies: Vec<Copy> = agreements.outgoing(&item.event, today).into_iter().map(copy).collect();
         item.fate = if copies.is_empty() {
             let fault = Fault::new(NO_AGREEMENT, format!("no agreement in force covers `{}`", item.event.dataset()));
             Fate::Parked(fault.hint("add one under config/partners, then `civilhub dead replay`"))
@@ -47,48 +47,15 @@ pub(crate) fn messages(items: &[Item]) -> Vec<Ordered> {
     messages
 }
 
-fn copy(event: &Event, outgoing: Outgoing) -> Copy {
-    let id = DeliveryId::derive(&event.id, &outgoing.subscription);
-    let copy = Event {
-        deliveryid: Some(id.clone()),
-        subscription: Some(outgoing.subscription.clone()),
-        purpose: Some(outgoing.purpose.clone()),
-        data: outgoing.data,
-        ..without_data(event)
-    };
+fn copy(outgoing: Outgoing) -> Copy {
     let mut hasher = FxHasher::default();
-    (outgoing.subscription.as_str(), event.partitionkey.as_str()).hash(&mut hasher);
+    (outgoing.subscription.as_str(), outgoing.event.partitionkey.as_str()).hash(&mut hasher);
+    let route = Route::Deliver(outgoing.subscription.clone());
     Copy {
-        message: Message { route: Route::Deliver(outgoing.subscription.clone()), id: id.as_str().to_owned(), body: copy.to_bytes().into() },
+        message: Message { route, id: outgoing.delivery.as_str().to_owned(), body: outgoing.event.to_bytes().into() },
         order: hasher.finish(),
         subscription: outgoing.subscription,
         agreement: outgoing.agreement,
         purpose: outgoing.purpose,
-    }
-}
-
-/// The attributes alone: the data of a copy are built up from the agreement, never stripped down.
-fn without_data(event: &Event) -> Event {
-    Event {
-        specversion: event.specversion,
-        id: event.id.clone(),
-        source: event.source.clone(),
-        kind: event.kind.clone(),
-        subject: event.subject.clone(),
-        time: event.time.clone(),
-        dataschema: event.dataschema.clone(),
-        datacontenttype: event.datacontenttype.clone(),
-        division: event.division.clone(),
-        sequence: event.sequence,
-        partitionkey: event.partitionkey.clone(),
-        contenthash: event.contenthash.clone(),
-        occurrence: event.occurrence.clone(),
-        bookdate: event.bookdate.clone(),
-        purpose: None,
-        authorization: event.authorization.clone(),
-        traceparent: event.traceparent.clone(),
-        deliveryid: None,
-        subscription: None,
-        data: crate::envelope::Data { record: serde_json::Value::Null, quality: Vec::new() },
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     attempt::probe::Child,
     bus::Bus,
     config::keys::Keys,
+    domain::keyed_hash::KeyedHash,
     envelope::{Disposition, Event},
     error::{Code, Fault},
     govern::Agreements,
@@ -42,6 +43,8 @@ pub struct Router {
     pub agreements: Arc<Agreements>,
     pub index: Arc<dyn PersonIndex>,
     pub keys: Keys,
+    /// Keyed hash of identity numbers, for joins without the number.
+    pub hash: KeyedHash,
     pub child: Option<Child>,
     pub batch: usize,
     pub linger: std::time::Duration,

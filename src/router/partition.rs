@@ -77,7 +77,7 @@ async fn handle(router: &Router, chain: &mut Chain, batch: &[Received], cancel: 
     }
     let mut known = fence::look_up(&router.store, &items).await?;
     fence::fence(&mut items, &mut known);
-    reconcile::reconcile(&mut items, &router.registry, router.index.as_ref(), &router.keys.hmac).await?;
+    reconcile::reconcile(&mut items, &router.registry, router.index.as_ref(), &router.hash).await?;
     dispatch::dispatch(&mut items, &router.agreements, clock::today());
     if !publish_all(router.bus.as_ref(), dispatch::messages(&items), cancel).await {
         return Err(Error::Unreachable("stopped before the bus confirmed the deliveries".to_owned()));

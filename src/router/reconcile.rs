@@ -1,11 +1,10 @@
 //! Reconcile: every person reference of a batch gets its key from the master person index, in one call.
 
-use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value, json};
-use sha2::Sha256;
 
 use super::{Fate, Item};
 use crate::{
+    domain::keyed_hash::KeyedHash,
     envelope::{Event, PersonKey},
     identity::{PersonIndex, PersonQuery},
     schema::{DatasetSchema, PersonSlot, SchemaRegistry},
@@ -13,7 +12,7 @@ use crate::{
 };
 
 /// Fills the person keys into all records that are still open. Keys are committed when this returns.
-pub(crate) async fn reconcile(items: &mut [Item], registry: &SchemaRegistry, index: &dyn PersonIndex, hmac: &[u8]) -> Result<(), Error> {
+pub(crate) async fn reconcile(items: &mut [Item], registry: &SchemaRegistry, index: &dyn PersonIndex, hash: &KeyedHash) -> Result<(), Error> {
     let mut queries = Vec::new();
     let mut places: Vec<(usize, PersonSlot, String)> = Vec::new();
     for (number, item) in items.iter().enumerate().filter(|(_, item)| matches!(item.fate, Fate::Open)) {
@@ -31,7 +30,7 @@ pub(crate) async fn reconcile(items: &mut [Item], registry: &SchemaRegistry, ind
         let item = &mut items[number];
         item.event.data.quality.extend(answer.remarks);
         item.persons.push(answer.key.as_str().to_owned());
-        fill(&mut item.event, &slot, &pointer, &answer.key, hmac);
+        fill(&mut item.event, &slot, &pointer, &answer.key, hash);
     }
     Ok(())
 }
@@ -50,50 +49,34 @@ fn questions(event: &Event, schema: &DatasetSchema) -> Vec<(PersonSlot, String, 
 }
 
 fn question(event: &Event, slot: &PersonSlot, pointer: &str, object: &Map<String, Value>) -> Option<PersonQuery> {
-    let text = |field: &Option<String>| -> Option<String> {
-        let text = object.get(field.as_ref()?)?.as_str()?;
-        (!text.is_empty()).then(|| text.to_owned())
-    };
-    let (name, number, own) = (text(&slot.name), text(&slot.number), text(&slot.reference));
-    if name.is_none() && number.is_none() && own.is_none() {
+    let stated = slot.stated(object);
+    if !stated.is_somebody() {
         return None;
     }
     // Without a reference of the system's own, the place in the source object stands for the person.
-    let reference = own.unwrap_or_else(|| format!("{}:{}#{pointer}/{}", event.dataset(), event.subject, slot.key));
+    let place = || format!("{}:{}#{pointer}/{}", event.dataset(), event.subject, slot.fields.key);
+    let owned = |text: Option<&str>| text.map(str::to_owned);
     Some(PersonQuery {
         system: event.system(),
-        reference,
-        name,
-        number,
-        birth_date: text(&slot.birth_date),
-        sex: text(&slot.sex),
-        phone: text(&slot.phone),
+        reference: stated.reference.map_or_else(place, str::to_owned),
+        name: owned(stated.name),
+        number: owned(stated.number),
+        birth_date: owned(stated.birth_date),
+        sex: owned(stated.sex),
+        phone: owned(stated.phone),
         event: event.id.clone(),
     })
 }
 
-fn fill(event: &mut Event, slot: &PersonSlot, pointer: &str, key: &PersonKey, hmac: &[u8]) {
+fn fill(event: &mut Event, slot: &PersonSlot, pointer: &str, key: &PersonKey, hash: &KeyedHash) {
+    slot.set_key(&mut event.data.record, pointer, key);
     let of_person = event.dataset().as_str() == "person" && pointer.is_empty();
     let source = json!([{ "system": event.system().as_str(), "key": event.subject }]);
-    let Some(object) = event.data.record.pointer_mut(pointer).and_then(Value::as_object_mut) else { return };
-    object.insert(slot.key.clone(), Value::String(key.as_str().to_owned()));
-    if of_person {
-        if let Some(number) = slot.number.as_ref().and_then(|field| object.get(field)).and_then(Value::as_str) {
-            let hash = keyed_hash(hmac, number);
-            object.insert("id_number_hash".to_owned(), Value::String(hash));
+    if let (true, Some(record)) = (of_person, event.data.record.as_object_mut()) {
+        if let Some(number) = slot.stated(record).number.map(|number| hash.hex(number)) {
+            record.insert("id_number_hash".to_owned(), Value::String(number));
         }
-        object.entry("alive").or_insert(Value::Bool(true));
-        object.insert("source_refs".to_owned(), source);
-    }
-}
-
-/// HMAC-SHA256 as hex: joins by number without the number.
-fn keyed_hash(key: &[u8], text: &str) -> String {
-    match Hmac::<Sha256>::new_from_slice(key) {
-        Ok(mut mac) => {
-            mac.update(text.as_bytes());
-            hex::encode(mac.finalize().into_bytes())
-        }
-        Err(_) => String::new(),
+        record.entry("alive").or_insert(Value::Bool(true));
+        record.insert("source_refs".to_owned(), source);
     }
 }

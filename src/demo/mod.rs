@@ -1,0 +1,4 @@
+//! The demo: a simulated province, its legacy systems, a stub bank and the hub, all in one process.
+
+pub mod bank;
+pub mod province;
