@@ -15,4 +15,5 @@ pub mod error;
 pub mod govern;
 pub mod identity;
 pub mod schema;
+pub mod simulate;
 pub mod store;

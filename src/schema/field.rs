@@ -57,7 +57,7 @@ impl Field {
     }
 }
 
-/// A schema together with the members of its `allOf`: all of them hold for the same value.
+/// A schema together with the members of its `allOf`, which all hold for the same value.
 pub(super) struct Layers<'a>(Vec<&'a Map<String, Value>>);
 
 impl<'a> Layers<'a> {
@@ -122,8 +122,16 @@ impl<'a> Layers<'a> {
 fn collect<'a>(schema: &'a Value, layers: &mut Vec<&'a Map<String, Value>>) {
     let Value::Object(keywords) = schema else { return };
     layers.push(keywords);
-    for member in keywords.get("allOf").and_then(Value::as_array).into_iter().flatten() {
+    let members = |keyword: &str| keywords.get(keyword).and_then(Value::as_array).into_iter().flatten();
+    for member in members("allOf") {
         collect(member, layers);
+    }
+    // "null or this" is this.
+    for keyword in ["anyOf", "oneOf"] {
+        let mut others = members(keyword).filter(|member| member.get("type").and_then(Value::as_str) != Some("null"));
+        if let (Some(only), None) = (others.next(), others.next()) {
+            collect(only, layers);
+        }
     }
 }
 

@@ -1,0 +1,206 @@
+//! Pushes the simulated disaster reports into the hub, signed, as the reporting system does.
+//!
+//! Eight senders work at once; all reports of one township in one flood go through the same sender, so what the file
+//! has in order stays in order. A report is sent again until the hub has answered, with the same delivery id.
+
+use std::path::Path;
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit, Mac};
+use reqwest::{Client, StatusCode, redirect};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::clock;
+use crate::error::Fault;
+use crate::simulate::Error;
+use crate::simulate::error::{PUSH_FAILED, PUSH_REFUSED, RECORD_BROKEN};
+use crate::simulate::systems::disaster_report::{FILE, SLUG};
+
+/// The path of the hub's webhook.
+pub const PATH: &str = "/in/disaster-report/report";
+/// Senders at once.
+const SENDERS: usize = 8;
+/// Reports waiting for one sender.
+const WAITING: usize = 16;
+/// Sends of one report before the push gives up.
+const ATTEMPTS: u32 = 8;
+/// Time for one request, answer included.
+const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+/// Time to connect.
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// First pause before a retry; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Longest pause, also when the hub asks for more.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What became of the reports.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Pushed {
+    /// Answered with 2xx.
+    pub accepted: u64,
+    /// Answered with 4xx for their content; sending again would not help.
+    pub refused: u64,
+    /// Sends beyond the first of a report.
+    pub retries: u64,
+}
+
+/// The part of a body that decides its sender.
+#[derive(Deserialize)]
+struct Route<'a> {
+    #[serde(rename = "eventNo", borrow)]
+    event: std::borrow::Cow<'a, str>,
+    #[serde(rename = "divisionCode", borrow)]
+    division: std::borrow::Cow<'a, str>,
+}
+
+/// What every sender needs.
+#[derive(Clone)]
+struct Target {
+    client: Client,
+    url: String,
+    secret: String,
+}
+
+/// Pushes `<dir>/disaster-report/reports.ndjson` to `base_url` (scheme, host and port). `progress` is called with the
+/// number of reports handed to the senders.
+///
+/// # Errors
+/// When the file cannot be read, when the hub refuses the signature or the address, or fails all attempts of a report.
+pub async fn push_disaster(
+    dir: &Path,
+    base_url: &str,
+    secret: &str,
+    progress: &(dyn Fn(u64) + Send + Sync),
+) -> Result<Pushed, Error> {
+    let url = format!("{}{PATH}", base_url.trim_end_matches('/'));
+    let target = Target { client: client()?, url, secret: secret.to_owned() };
+    let mut senders = JoinSet::new();
+    let mut queues = Vec::new();
+    for _ in 0..SENDERS {
+        let (queue, reports) = mpsc::channel(WAITING);
+        senders.spawn(sender(target.clone(), reports));
+        queues.push(queue);
+    }
+    let fed = feed(&dir.join(SLUG).join(FILE), &queues, progress).await;
+    drop(queues);
+    let mut total = Pushed::default();
+    while let Some(joined) = senders.join_next().await {
+        let pushed = joined.map_err(|_| failed("a sender stopped"))??;
+        total.accepted += pushed.accepted;
+        total.refused += pushed.refused;
+        total.retries += pushed.retries;
+    }
+    fed.map(|()| total)
+}
+
+fn client() -> Result<Client, Error> {
+    let builder = Client::builder().timeout(REQUEST_LIMIT).connect_timeout(CONNECT_LIMIT).redirect(redirect::Policy::none());
+    builder.no_proxy().build().map_err(|_| failed("the HTTP client cannot be made"))
+}
+
+/// Reads the file line by line; a full queue holds the reading back, a dead sender ends it.
+async fn feed(path: &Path, queues: &[mpsc::Sender<String>], progress: &(dyn Fn(u64) + Send + Sync)) -> Result<(), Error> {
+    let file = tokio::fs::File::open(path).await.map_err(Error::file(path))?;
+    let mut lines = BufReader::new(file).lines();
+    let mut read = 0;
+    while let Some(line) = lines.next_line().await.map_err(Error::file(path))? {
+        read += 1;
+        let route = serde_json::from_str::<Route<'_>>(&line).map_err(|_| broken(path, read))?;
+        let lane = lane(&route.event, &route.division, queues.len());
+        if queues[lane].send(line).await.is_err() {
+            // The sender has given up; its error is the one to tell.
+            return Ok(());
+        }
+        progress(read);
+    }
+    Ok(())
+}
+
+fn lane(event: &str, division: &str, lanes: usize) -> usize {
+    let digest = Sha256::digest(format!("{event}/{division}"));
+    usize::from(digest[0]) % lanes
+}
+
+async fn sender(target: Target, mut reports: mpsc::Receiver<String>) -> Result<Pushed, Error> {
+    let mut pushed = Pushed::default();
+    while let Some(body) = reports.recv().await {
+        let (accepted, retries) = deliver(&target, &body).await?;
+        pushed.retries += u64::from(retries);
+        pushed.accepted += u64::from(accepted);
+        pushed.refused += u64::from(!accepted);
+    }
+    Ok(pushed)
+}
+
+/// Sends one report until it is answered. Gives whether it was accepted, and the retries.
+async fn deliver(target: &Target, body: &str) -> Result<(bool, u32), Error> {
+    let delivery = hex::encode(&Sha256::digest(body)[..16]);
+    let mut pause = FIRST_PAUSE;
+    for retries in 0..ATTEMPTS {
+        let mut wait = pause;
+        match attempt(target, body, &delivery).await {
+            Ok(answer) if answer.status.is_success() => return Ok((true, retries)),
+            Ok(answer) if matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) => {
+                return Err(refused(answer.status));
+            }
+            Ok(answer) if answer.status.is_client_error() && !again(answer.status) => return Ok((false, retries)),
+            Ok(answer) => wait = answer.retry_after.unwrap_or(pause).min(LONGEST_PAUSE),
+            Err(error) => tracing::debug!(timeout = error.is_timeout(), connect = error.is_connect(), "push failed, trying again"),
+        }
+        tokio::time::sleep(wait).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    Err(failed("the hub did not take a report"))
+}
+
+struct Reply {
+    status: StatusCode,
+    retry_after: Option<Duration>,
+}
+
+async fn attempt(target: &Target, body: &str, delivery: &str) -> Result<Reply, reqwest::Error> {
+    let timestamp = clock::now().unix_timestamp().to_string();
+    let request = target
+        .client
+        .post(&target.url)
+        .header("content-type", "application/json")
+        .header("x-signature", sign(&target.secret, &timestamp, body))
+        .header("x-timestamp", timestamp)
+        .header("x-delivery-id", delivery)
+        .body(body.to_owned());
+    let response = request.send().await?;
+    let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+    Ok(Reply { status: response.status(), retry_after: retry_after.map(Duration::from_secs) })
+}
+
+/// HMAC-SHA256 in hex over `<timestamp>.<body>`.
+pub fn sign(secret: &str, timestamp: &str, body: &str) -> String {
+    // HMAC takes keys of any length (RFC 2104); the error of the trait cannot occur.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else { return String::new() };
+    mac.update(timestamp.as_bytes());
+    mac.update(b".");
+    mac.update(body.as_bytes());
+    hex::encode(mac.finalize().into_bytes())
+}
+
+fn again(status: StatusCode) -> bool {
+    matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS | StatusCode::TOO_EARLY)
+}
+
+fn broken(path: &Path, row: u64) -> Error {
+    let fault = Fault::new(RECORD_BROKEN, "the line is no simulated report").in_file(path.display().to_string()).at_row(row);
+    Error::Refused(fault.expected("a JSON object with `eventNo` and `divisionCode`").hint("write the export again"))
+}
+
+fn failed(message: &str) -> Error {
+    Error::Refused(Fault::new(PUSH_FAILED, message).hint("check that the hub runs and its webhook listens on the given address"))
+}
+
+fn refused(status: StatusCode) -> Error {
+    let fault = Fault::new(PUSH_REFUSED, format!("the hub answered `{}` to a signed report", status.as_u16()));
+    Error::Refused(fault.hint("check the shared secret, the clocks, and that the system `disaster-report` is configured"))
+}

@@ -1,0 +1,59 @@
+//! The simulated systems: each turns the same families into its own files.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use time::Date;
+
+use super::places::Places;
+use super::population::Family;
+use super::truth::Truth;
+use super::{Error, Options};
+
+pub mod assist_hall;
+pub mod disaster_report;
+pub mod funeral;
+pub mod fund_payment;
+pub mod senior_allowance;
+pub mod urban_dibao;
+
+/// A legacy system that writes down the families it knows.
+#[async_trait]
+pub trait System: Send {
+    /// Takes one family, in the order of the population.
+    async fn family(&mut self, family: &Family, truth: &mut Truth) -> Result<(), Error>;
+
+    /// Writes what had to wait for the last family, and closes the files.
+    async fn finish(self: Box<Self>, places: &Places, truth: &mut Truth) -> Result<(), Error>;
+}
+
+/// What every system needs to start.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The system's own folder; it exists.
+    pub folder: PathBuf,
+    pub seed: u64,
+    pub today: Date,
+    pub persons: u64,
+}
+
+/// Opens all systems, each in `<out>/<slug>`.
+///
+/// # Errors
+/// When a folder or file cannot be made.
+pub async fn open(options: &Options) -> Result<Vec<Box<dyn System>>, Error> {
+    Ok(vec![
+        Box::new(urban_dibao::UrbanDibao::open(start(options, urban_dibao::SLUG)?).await?),
+        Box::new(funeral::Funeral::open(start(options, funeral::SLUG)?)),
+        Box::new(senior_allowance::SeniorAllowance::open(start(options, senior_allowance::SLUG)?)?),
+        Box::new(fund_payment::FundPayment::open(start(options, fund_payment::SLUG)?)),
+        Box::new(assist_hall::AssistHall::open(&start(options, assist_hall::SLUG)?)?),
+        Box::new(disaster_report::DisasterReport::open(start(options, disaster_report::SLUG)?)),
+    ])
+}
+
+fn start(options: &Options, slug: &str) -> Result<Start, Error> {
+    let folder = options.out.join(slug);
+    std::fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
+    Ok(Start { folder, seed: options.seed, today: options.today, persons: options.persons })
+}
