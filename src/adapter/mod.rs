@@ -4,5 +4,8 @@
 //! program. No Rust is needed for a new system of a known kind.
 
 pub mod decode;
+pub mod event;
+pub mod golden;
 pub mod map;
 pub mod source;
+pub mod spec;
