@@ -109,7 +109,7 @@ mod tests {
         check("220171197001010053", Some("unknown"), "220171197001010053", Class::Strong);
         check("220105198003150041", None, "220105198003150041", Class::Bad);
         check("220105800230004", None, "22010519800230004", Class::Bad);
-        check("220105000101997", None, "22010519000101997X", Class::Odd);
+        check("220105000101997", None, "220105190001019976", Class::Odd);
         check("军字第1号", None, "军字第1号", Class::Bad);
     }
 }
