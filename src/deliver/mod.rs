@@ -4,10 +4,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::{envelope::{DeliveryId, Event}, error::Fault};
+use crate::{
+    envelope::{DeliveryId, Event},
+    error::Fault,
+};
 
+pub mod guard;
 pub mod lake;
+pub mod lane;
 pub mod mailbox;
+pub mod signing;
 pub mod webhook;
 
 /// One event for one receiver: fields outside the agreement are already gone.

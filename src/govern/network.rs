@@ -58,11 +58,8 @@ impl FromStr for Network {
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = if self.v4 {
-            IpAddr::from(((self.base >> 96) as u32).to_be_bytes())
-        } else {
-            IpAddr::from(self.base.to_be_bytes())
-        };
+        let address =
+            if self.v4 { IpAddr::from(((self.base >> 96) as u32).to_be_bytes()) } else { IpAddr::from(self.base.to_be_bytes()) };
         write!(f, "{address}/{}", self.prefix)
     }
 }

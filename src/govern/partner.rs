@@ -1,6 +1,11 @@
 //! [`Partner`]: one file `config/partners/<slug>.toml`, read with all its faults.
 
-use std::{collections::BTreeMap, num::NonZeroU32, path::{Path, PathBuf}, time::Duration};
+use std::{
+    collections::BTreeMap,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use secrecy::SecretString;
 use serde_json::Value;
@@ -118,7 +123,9 @@ pub(super) fn read(file: &Path, text: &str, keys: &GovernKeys, known: &Known<'_>
     let agreements = agreements(&section, known);
     let faults = report.into_faults();
     match transport {
-        Some((transport, rate_per_second)) if faults.is_empty() => Ok(Partner { slug, name, transport, rate_per_second, agreements }),
+        Some((transport, rate_per_second)) if faults.is_empty() => {
+            Ok(Partner { slug, name, transport, rate_per_second, agreements })
+        }
         _ => Err(faults),
     }
 }
@@ -129,8 +136,23 @@ fn is_slug(text: &str) -> bool {
 
 const KINDS: [&str; 3] = ["lake", "webhook", "mailbox"];
 const TRANSPORT_KEYS: [&str; 17] = [
-    "kind", "rate_per_second", "url", "allow", "signing", "secret", "secret_file", "next_secret", "next_secret_file", "timeout",
-    "in_flight", "batch", "batch_size", "ca_file", "token", "next_token", "capacity",
+    "kind",
+    "rate_per_second",
+    "url",
+    "allow",
+    "signing",
+    "secret",
+    "secret_file",
+    "next_secret",
+    "next_secret_file",
+    "timeout",
+    "in_flight",
+    "batch",
+    "batch_size",
+    "ca_file",
+    "token",
+    "next_token",
+    "capacity",
 ];
 
 fn transport(root: &Section<'_>, keys: &GovernKeys, file: &Path) -> Option<(Transport, Option<NonZeroU32>)> {
@@ -264,7 +286,12 @@ fn agreement(section: &Section<'_>, known: &Known<'_>) -> Option<Agreement> {
     let fields = fields(section, dataset.as_deref().unwrap_or_default(), listed.as_deref());
     let key = section.texts("key");
     for name in key.iter().filter(|name| !fields.contains_key(*name)) {
-        section.wrong(UNKNOWN_FIELD, "key", format!("key field `{name}` is not among the fields"), "a field of [agreement.fields]");
+        section.wrong(
+            UNKNOWN_FIELD,
+            "key",
+            format!("key field `{name}` is not among the fields"),
+            "a field of [agreement.fields]",
+        );
     }
     let filter = filter(section);
     let (valid_from, valid_to) = validity?;
@@ -339,7 +366,13 @@ fn fields(section: &Section<'_>, dataset: &str, listed: Option<&[String]>) -> BT
     fields
 }
 
-fn unknown_field(section: &Section<'_>, span: &std::ops::Range<usize>, dataset: &str, field: &str, listed: &[String]) -> Option<Fault> {
+fn unknown_field(
+    section: &Section<'_>,
+    span: &std::ops::Range<usize>,
+    dataset: &str,
+    field: &str,
+    listed: &[String],
+) -> Option<Fault> {
     let inner = format!("{field}.");
     if listed.iter().any(|name| name.starts_with(&inner)) {
         let fault = section.report.at(STRUCTURE, span, format!("`{field}` of `{dataset}` holds an object"));

@@ -94,7 +94,10 @@ fn event(op: &str, record: Value) -> Event {
         traceparent: None,
         deliveryid: None,
         subscription: None,
-        data: Data { record, quality: vec![quality("payee_name"), quality("/members/0/name"), quality("secret_note"), quality("note")] },
+        data: Data {
+            record,
+            quality: vec![quality("payee_name"), quality("/members/0/name"), quality("secret_note"), quality("note")],
+        },
     }
 }
 
@@ -216,7 +219,8 @@ fn every_fault_of_every_file_is_told() {
         .replace("\"members.name\" = \"masked\"", "members = \"plain\"")
         .replace("2027-12-31\n", "2016-01-01\n")
         .replace("jlb-pay-late", "jlb-pay");
-    let (_guard, dir) = folder(&[("bank-jlbank.toml", &bad), ("other.toml", "slug = ["), ("third.toml", "slug = \"x\"\nnmae = \"y\"\n")]);
+    let (_guard, dir) =
+        folder(&[("bank-jlbank.toml", &bad), ("other.toml", "slug = ["), ("third.toml", "slug = \"x\"\nnmae = \"y\"\n")]);
     let listed = |dataset: &str| {
         let names = ["payment_no", "payee_name", "members.name", "note"];
         (dataset == "assistance-payment").then(|| names.map(str::to_owned).to_vec())
@@ -239,7 +243,10 @@ fn every_fault_of_every_file_is_told() {
         ("CH-5102", "unknown key `nmae` in the partner file; did you mean `name`?"),
         ("CH-5103", "`[transport]` is missing"),
     ] {
-        assert!(text.iter().any(|line| line.starts_with(expected) && line.replace(" [rate_per_secund]", "").contains(row)), "{expected} {row} in\n{all}");
+        assert!(
+            text.iter().any(|line| line.starts_with(expected) && line.replace(" [rate_per_secund]", "").contains(row)),
+            "{expected} {row} in\n{all}"
+        );
     }
     assert!(!all.contains("whsk_written_here"));
 }
