@@ -9,8 +9,11 @@ use crate::{
     error::{Code, Fault},
 };
 
+pub mod guard;
 pub mod lake;
+pub mod lane;
 pub mod mailbox;
+pub mod signing;
 pub mod webhook;
 pub mod worker;
 
