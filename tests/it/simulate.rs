@@ -109,7 +109,8 @@ async fn truth_counts_equal_its_lines_and_persons_are_consistent() {
     assert_eq!(numbers.len(), people.len(), "one number, one person");
     for (slug, system) in &summary.systems {
         let planted = faults(dir.path(), slug);
-        let count = |outcome: &str| planted.iter().filter(|row| row["outcome"] == outcome && !row["key"].is_empty()).count() as u64;
+        let count =
+            |outcome: &str| planted.iter().filter(|row| row["outcome"] == outcome && !row["key"].is_empty()).count() as u64;
         assert_eq!(count("rejected"), system.rejected, "{slug}");
         assert_eq!(count("duplicate"), system.duplicates, "{slug}");
         assert_eq!(count("superseded"), system.superseded, "{slug}");
@@ -143,7 +144,10 @@ async fn urban_dibao_has_the_tables_and_habits_of_its_oracle() {
         assert!(count(sql).await > 0, "no {what}");
     }
     assert_eq!(count("SELECT count(*) FROM DB_FAMILY WHERE '' IN (HEAD_NAME, CARD_NO, POVERTY_CAUSE)").await, 0);
-    assert_eq!(count("SELECT count(*) FROM DB_PAY WHERE typeof(PAY_MONEY)<>'text' OR PAY_MONEY NOT GLOB '*.[0-9][0-9]'").await, 0);
+    assert_eq!(
+        count("SELECT count(*) FROM DB_PAY WHERE typeof(PAY_MONEY)<>'text' OR PAY_MONEY NOT GLOB '*.[0-9][0-9]'").await,
+        0
+    );
     assert_eq!(count("SELECT count(*) FROM DB_FAMILY WHERE length(MOD_TIME)<>14 OR MOD_TIME>'20170720240000'").await, 0);
     let rows = sqlx::query("SELECT MEMBER_ID, ID_CARD FROM DB_MEMBER WHERE length(ID_CARD)=18").fetch_all(&mut db).await.unwrap();
     let wrong: BTreeSet<String> =
