@@ -21,7 +21,7 @@ pub const PUSH_FAILED: Code = Code::new(1906);
 /// The hub refuses the signature or the address of pushed reports.
 pub const PUSH_REFUSED: Code = Code::new(1907);
 
-/// An error of the simulation.
+/// An error of the simulation. Faults are boxed: errors are rare, and every `Result` carries their size.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Options that cannot be followed, all at once.
@@ -29,13 +29,13 @@ pub enum Error {
     Options(Faults),
     /// A file could not be read or written.
     #[error("{fault}")]
-    File { fault: Fault, source: std::io::Error },
+    File { fault: Box<Fault>, source: std::io::Error },
     /// The simulated database could not be written.
     #[error("{fault}")]
-    Database { fault: Fault, source: sqlx::Error },
+    Database { fault: Box<Fault>, source: sqlx::Error },
     /// Input of the mock or the push is broken, or the other side says no.
     #[error(transparent)]
-    Refused(#[from] Fault),
+    Refused(Box<Fault>),
 }
 
 impl Error {
@@ -45,7 +45,7 @@ impl Error {
             let fault = Fault::new(FILE_FAILED, format!("file failed: {source}"))
                 .in_file(path.display().to_string())
                 .hint("check that the folder exists, is writable and has space");
-            Self::File { fault, source }
+            Self::File { fault: Box::new(fault), source }
         }
     }
 
@@ -55,15 +55,20 @@ impl Error {
             let fault = Fault::new(DATABASE_FAILED, "the simulated database failed")
                 .in_file(path.display().to_string())
                 .hint("check that the folder is writable and has space");
-            Self::Database { fault, source }
+            Self::Database { fault: Box::new(fault), source }
         }
+    }
+
+    /// Input of the mock or the push that is broken, or an answer that ends the work.
+    pub fn refused(fault: Fault) -> Self {
+        Self::Refused(Box::new(fault))
     }
 
     /// The faults to show.
     pub fn faults(&self) -> Vec<Fault> {
         match self {
             Self::Options(faults) => faults.0.clone(),
-            Self::File { fault, .. } | Self::Database { fault, .. } | Self::Refused(fault) => vec![fault.clone()],
+            Self::File { fault, .. } | Self::Database { fault, .. } | Self::Refused(fault) => vec![(**fault).clone()],
         }
     }
 }

@@ -46,6 +46,8 @@ impl People {
     }
 }
 
+// Lists read better in rows than one name a line.
+#[rustfmt::skip]
 const SURNAMES: [(&str, u64); 43] = [
     ("王", 90), ("李", 88), ("张", 85), ("刘", 70), ("赵", 40), ("孙", 36), ("于", 28), ("杨", 27), ("陈", 26), ("徐", 24),
     ("高", 22), ("马", 20), ("姜", 18), ("宋", 17), ("周", 17), ("郭", 16), ("吴", 16), ("韩", 14), ("丁", 12), ("董", 11),
@@ -53,11 +55,13 @@ const SURNAMES: [(&str, u64); 43] = [
     ("傅", 3), ("战", 3), ("宫", 3), ("初", 3), ("逄", 2), ("丛", 2), ("迟", 2), ("鞠", 2), ("阎", 2),
     ("闫", 4), ("欧阳", 1), ("司徒", 1), ("上官", 1),
 ];
+#[rustfmt::skip]
 const KOREAN_SURNAMES: [(&str, u64); 12] = [
     ("金", 90), ("李", 60), ("朴", 55), ("崔", 40), ("郑", 20), ("姜", 14), ("赵", 12), ("尹", 10), ("张", 9), ("林", 8), ("许", 8), ("南", 4),
 ];
 const MANCHU_SURNAMES: [(&str, u64); 8] =
     [("关", 30), ("佟", 15), ("那", 15), ("赫", 10), ("富", 8), ("瓜尔佳·", 2), ("爱新觉罗·", 1), ("叶赫那拉·", 1)];
+#[rustfmt::skip]
 const MONGOL_NAMES: [&str; 16] = [
     "巴图", "孟和", "敖其尔", "乌力吉", "哈斯", "宝音", "那顺", "朝鲁", "斯琴", "乌兰图雅", "其其格", "萨仁高娃", "娜仁托娅",
     "阿拉坦", "额尔敦", "呼和",
@@ -69,9 +73,10 @@ const OLD_MEN: &str = "德福财有生贵发才国军建志忠文武庆祥云海
 const OLD_WOMEN: &str = "秀桂玉淑凤英兰芝芳珍琴香云霞清荣素艳梅莲华花春";
 const YOUNG_MEN: &str = "伟强磊洋勇超杰涛明刚鹏浩宇轩博文俊泽天佳旭晨阳子喆镕";
 const YOUNG_WOMEN: &str = "丽娜静敏燕艳娟雪婷欣怡佳涵雨馨琪悦彤梓萱思诗可晴";
-/// Characters outside GBK: U+4DAE, U+20BB7, U+3F06, U+247A4 need two or four bytes of GB18030.
+/// Characters code page 936 lacks; all but the first need four bytes of GB18030. (The web's GBK table has the first.)
 const RARE: &str = "䶮𠮷㼆𤞤";
-/// One pair in each direction: same sound, other character, the commonest mistake of a clerk who types by ear.
+/// Pairs, used in both directions: same sound, other character, the commonest mistake of a clerk who types by ear.
+#[rustfmt::skip]
 const HOMOPHONES: [(char, char); 16] = [
     ('丽', '莉'), ('伟', '炜'), ('杰', '洁'), ('明', '铭'), ('英', '瑛'), ('华', '桦'), ('玲', '铃'), ('军', '钧'), ('艳', '燕'),
     ('芝', '枝'), ('珍', '贞'), ('志', '智'), ('祥', '翔'), ('洪', '宏'), ('晨', '辰'), ('付', '傅'),
@@ -136,12 +141,14 @@ pub fn homophone(name: &str) -> Option<String> {
 
 /// What a GBK system stores for a character it cannot hold: a look-alike, else a question mark.
 pub fn in_gbk(name: &str) -> String {
-    name.chars().map(|character| match character {
-        '䶮' => '龑',
-        '𠮷' => '吉',
-        '㼆' | '𤞤' => '?',
-        other => other,
-    }).collect()
+    name.chars()
+        .map(|character| match character {
+            '䶮' => '龑',
+            '𠮷' => '吉',
+            '㼆' | '𤞤' => '?',
+            other => other,
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -154,9 +161,9 @@ mod tests {
             assert!(!encoding_rs::GBK.encode(text).2, "{text} has a character outside GBK");
         }
         for character in RARE.chars() {
-            assert!(encoding_rs::GBK.encode(&character.to_string()).2, "{character} is not rare");
-            assert!(!encoding_rs::GB18030.encode(&character.to_string()).2);
-            assert!(!encoding_rs::GBK.encode(&in_gbk(&character.to_string())).2);
+            let name = character.to_string();
+            assert!(!encoding_rs::GB18030.encode(&name).2);
+            assert!(in_gbk(&name) != name && !encoding_rs::GBK.encode(&in_gbk(&name)).2, "{character}");
         }
     }
 

@@ -306,7 +306,8 @@ mod tests {
     #[test]
     fn there_are_twins_namesakes_and_elders() {
         let families = draw(20_000, 2);
-        let twins = families.iter().flat_map(|family| family.members.windows(2)).filter(|pair| pair[0].who.birth == pair[1].who.birth);
+        let twins =
+            families.iter().flat_map(|family| family.members.windows(2)).filter(|pair| pair[0].who.birth == pair[1].who.birth);
         assert!(twins.count() > 10);
         let mut seen = FxHashSet::default();
         let people = families.iter().flat_map(|family| &family.members);

@@ -87,8 +87,7 @@ impl Truth {
             &folder.join("persons.csv"),
             &["person", "name", "number", "birth_date", "system", "object", "key", "as_recorded"],
         )?;
-        let faults =
-            table(&folder.join("faults.csv"), &["system", "object", "file", "row", "key", "parent", "kind", "outcome"])?;
+        let faults = table(&folder.join("faults.csv"), &["system", "object", "file", "row", "key", "parent", "kind", "outcome"])?;
         let alerts = table(&folder.join("alerts.csv"), &["rule", "person", "system", "object", "key"])?;
         Ok(Self { folder, persons, faults, alerts, systems: BTreeMap::new() })
     }

@@ -118,7 +118,7 @@ pub async fn serve_assist_hall(dir: &Path, listen: SocketAddr) -> Result<Mock, E
 
 fn cannot_listen(listen: SocketAddr, error: &std::io::Error) -> Error {
     let fault = Fault::new(LISTEN_FAILED, format!("cannot listen on `{listen}`: {error}"));
-    Error::Refused(fault.hint("choose another port, or 0 for any free one"))
+    Error::refused(fault.hint("choose another port, or 0 for any free one"))
 }
 
 async fn load(path: &Path) -> Result<Vec<(String, Box<RawValue>)>, Error> {
@@ -136,7 +136,7 @@ async fn load(path: &Path) -> Result<Vec<(String, Box<RawValue>)>, Error> {
 
 fn broken(path: &Path, row: u64) -> Error {
     let fault = Fault::new(RECORD_BROKEN, "the line is no simulated record").in_file(path.display().to_string()).at_row(row);
-    Error::Refused(fault.expected("a JSON object with `updateTime`").hint("write the export again"))
+    Error::refused(fault.expected("a JSON object with `updateTime`").hint("write the export again"))
 }
 
 async fn accept(State(hall): State<Arc<Hall>>, headers: HeaderMap, Query(page): Query<Page>) -> Response {

@@ -149,7 +149,9 @@ async fn deliver(target: &Target, body: &str) -> Result<(bool, u32), Error> {
             }
             Ok(answer) if answer.status.is_client_error() && !again(answer.status) => return Ok((false, retries)),
             Ok(answer) => wait = answer.retry_after.unwrap_or(pause).min(LONGEST_PAUSE),
-            Err(error) => tracing::debug!(timeout = error.is_timeout(), connect = error.is_connect(), "push failed, trying again"),
+            Err(error) => {
+                tracing::debug!(timeout = error.is_timeout(), connect = error.is_connect(), "push failed, trying again")
+            }
         }
         tokio::time::sleep(wait).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -193,14 +195,14 @@ fn again(status: StatusCode) -> bool {
 
 fn broken(path: &Path, row: u64) -> Error {
     let fault = Fault::new(RECORD_BROKEN, "the line is no simulated report").in_file(path.display().to_string()).at_row(row);
-    Error::Refused(fault.expected("a JSON object with `eventNo` and `divisionCode`").hint("write the export again"))
+    Error::refused(fault.expected("a JSON object with `eventNo` and `divisionCode`").hint("write the export again"))
 }
 
 fn failed(message: &str) -> Error {
-    Error::Refused(Fault::new(PUSH_FAILED, message).hint("check that the hub runs and its webhook listens on the given address"))
+    Error::refused(Fault::new(PUSH_FAILED, message).hint("check that the hub runs and its webhook listens on the given address"))
 }
 
 fn refused(status: StatusCode) -> Error {
     let fault = Fault::new(PUSH_REFUSED, format!("the hub answered `{}` to a signed report", status.as_u16()));
-    Error::Refused(fault.hint("check the shared secret, the clocks, and that the system `disaster-report` is configured"))
+    Error::refused(fault.hint("check the shared secret, the clocks, and that the system `disaster-report` is configured"))
 }

@@ -104,7 +104,11 @@ impl DisasterReport {
     }
 
     fn report(&mut self, flood: &Flood<'_>, seq: i64, report: &str, reports: i64, random: &mut Random) {
-        let as_of = if seq == 1 { flood.began + Duration::minutes(random.between(20, 110)) } else { at(flood.began.date(), 0) + Duration::days(seq - 1) };
+        let as_of = if seq == 1 {
+            flood.began + Duration::minutes(random.between(20, 110))
+        } else {
+            at(flood.began.date(), 0) + Duration::days(seq - 1)
+        };
         let submitted = as_of + Duration::minutes(random.between(5, 8 * 60));
         let share = u64::try_from(100 * seq / reports).unwrap_or(100);
         let mut indicators = if report == "LB" { Map::new() } else { indicators(flood, share) };

@@ -85,7 +85,8 @@ impl FundPayment {
             self.sample.push(payment.clone());
         }
         let mut random = Random::new(self.start.seed, SLUG, person.who.no);
-        let mut random = Random::new(random.bits(), payment.purpose, u64::try_from(payment.month.day(1).to_julian_day()).unwrap_or(0));
+        let mut random =
+            Random::new(random.bits(), payment.purpose, u64::try_from(payment.month.day(1).to_julian_day()).unwrap_or(0));
         answer(self.start.seed, batch, serial, person, payment, &mut random, truth)
     }
 

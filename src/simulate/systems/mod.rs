@@ -12,8 +12,8 @@ use super::{Error, Options};
 
 pub mod assist_hall;
 pub mod disaster_report;
-pub mod funeral;
 pub mod fund_payment;
+pub mod funeral;
 pub mod senior_allowance;
 pub mod urban_dibao;
 

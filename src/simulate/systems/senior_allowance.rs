@@ -246,4 +246,3 @@ fn plant(row: &mut [String; 8], recorded: &Recorded, random: &mut Random) -> Opt
     }
     None
 }
-

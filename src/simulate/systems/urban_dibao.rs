@@ -32,10 +32,8 @@ const TABLES: [&str; 6] = [
     "CREATE INDEX DB_PAY_MOD ON DB_PAY (MOD_TIME, PAY_ID)",
 ];
 const FAMILY: &str = "INSERT INTO DB_FAMILY (FAMILY_ID, DOMICILE_CODE, HEAD_NAME, CARD_TYPE, CARD_NO, PEOPLE_NUM, COVERED_NUM, MONTH_INCOME, ASSIST_CLASS, POVERTY_CAUSE, STATE_FLAG, REG_TIME, MOD_TIME, IS_DEL) ";
-const MEMBER: &str =
-    "INSERT INTO DB_MEMBER (MEMBER_ID, FAMILY_ID, NAME, ID_CARD, RELATION, NATION, HEALTH, LABOUR, MOD_TIME) ";
-const PAY: &str =
-    "INSERT INTO DB_PAY (PAY_ID, FAMILY_ID, PAY_MONTH, PAY_MONEY, BANK_CODE, ACCOUNT, PAY_FLAG, MOD_TIME) ";
+const MEMBER: &str = "INSERT INTO DB_MEMBER (MEMBER_ID, FAMILY_ID, NAME, ID_CARD, RELATION, NATION, HEALTH, LABOUR, MOD_TIME) ";
+const PAY: &str = "INSERT INTO DB_PAY (PAY_ID, FAMILY_ID, PAY_MONTH, PAY_MONEY, BANK_CODE, ACCOUNT, PAY_FLAG, MOD_TIME) ";
 
 const HABITS: Habits = Habits { missing: 150, lower_case_x: true, gbk: false, padded_names: false };
 /// Months of payments kept in the table, the present one included.
@@ -88,7 +86,10 @@ impl UrbanDibao {
         let income = random.below(120_000);
         let income = if random.chance(800) { None } else { Some(yuan(income)) };
         let deleted = random.chance(150);
-        let registered = stamp(case.dibao.from.before(1).day(5 + u8::try_from(random.below(20)).unwrap_or(0)), 34_000 + random.between(0, 9_000));
+        let registered = stamp(
+            case.dibao.from.before(1).day(5 + u8::try_from(random.below(20)).unwrap_or(0)),
+            34_000 + random.between(0, 9_000),
+        );
         self.buffers[FAMILIES].push(vec![
             text(&case.id),
             text(&division),
@@ -113,7 +114,14 @@ impl UrbanDibao {
         kind.map_or(Ok(()), |kind| truth.fault(&spot, kind))
     }
 
-    fn member_row(&mut self, case: &Case<'_>, place: usize, recorded: &Recorded, random: &mut Random, truth: &mut Truth) -> Result<(), Error> {
+    fn member_row(
+        &mut self,
+        case: &Case<'_>,
+        place: usize,
+        recorded: &Recorded,
+        random: &mut Random,
+        truth: &mut Truth,
+    ) -> Result<(), Error> {
         let person = &case.family.members[place];
         let id = format!("{}{:02}", case.id, place + 1);
         let spot = Spot { system: SLUG, object: "DB_MEMBER", file: DATABASE, key: &id, parent: &case.id, ..Spot::default() };
