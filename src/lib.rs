@@ -6,14 +6,25 @@
 //! receiver to [`deliver`]; the [`ledger`] proves all of it. ARCHITECTURE.md tells the whole story.
 
 pub mod adapter;
+pub mod api;
+pub mod attempt;
+pub mod bench;
 pub mod bus;
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod dead;
 pub mod deliver;
+pub mod demo;
 pub mod domain;
 pub mod envelope;
 pub mod error;
 pub mod govern;
+pub mod hub;
 pub mod identity;
+pub mod ledger;
+pub mod router;
 pub mod schema;
 pub mod simulate;
 pub mod store;
+pub mod telemetry;

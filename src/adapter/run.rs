@@ -24,12 +24,16 @@ use crate::{
     bus::{Bus, Message, Route, send::{Ordered, publish_all}},
     clock,
     config::keys::Keys,
+    domain::keyed_hash::KeyedHash,
     dead::{self, Letter, State},
     envelope::{Event, Occurrence, System},
-    error::Fault,
+    error::{Code, Fault},
     ledger::{Entry, Kind, chain::Chain},
     store::{Error, Store, Tx},
 };
+
+/// A row of an object that the adapter does not know.
+pub const NO_PROGRAM: Code = Code::new(3101);
 
 /// Rows of one read.
 const BATCH: usize = 512;
@@ -64,9 +68,10 @@ struct Mapped {
 impl HandOver {
     /// `writer` names the ledger chain: one per source object.
     pub async fn new(spec: Arc<AdapterSpec>, writer: &str, shared: Shared) -> Result<Self, Error> {
-        let chain = Chain::open(&shared.store, &format!("adapter.{}.{writer}", spec.system), Arc::clone(&shared.keys.ledger)).await?;
-        let maker = EventMaker::new(spec.system.clone(), shared.keys.hmac);
-        Ok(Self { maker, runtime: MapRuntime::default(), chain, spec, shared })
+        let chain = Chain::open(&shared.store, &format!("adapter.{}.{writer}", spec.slug), Arc::clone(&shared.keys.ledger)).await?;
+        let hash = KeyedHash::new(&shared.keys.hmac);
+        let runtime = MapRuntime::new(&hash, clock::now());
+        Ok(Self { maker: EventMaker::new(spec.slug.clone(), hash), runtime, chain, spec, shared })
     }
 
     /// Publishes a batch and, when the bus has all of it, stores the position and counts. `false` if cancelled before.
@@ -87,9 +92,14 @@ impl HandOver {
     fn map(&mut self, batch: &Batch) -> Mapped {
         let bookdate = clock::iso_date(clock::today());
         let mut mapped = Mapped::default();
+        self.runtime.set_clock(clock::now());
         for row in &batch.rows {
-            match self.spec.map(&mut self.runtime, row) {
-                Ok(outputs) => mapped.events.extend(outputs.iter().enumerate().map(|(index, output)| self.maker.make(output, row, index, &bookdate))),
+            let outputs = match self.spec.mapper(&row.object) {
+                Some(mapper) => mapper.run(&mut self.runtime, row),
+                None => Err(vec![Fault::new(NO_PROGRAM, format!("the adapter has no object `{}`", row.object)).hint("add it to adapter.toml")]),
+            };
+            match outputs {
+                Ok(outputs) => mapped.events.extend(outputs.into_iter().map(|output| self.maker.make(output, row, &bookdate))),
                 Err(faults) => mapped.letters.push(self.letter("map", row, faults, &bookdate)),
             }
         }
@@ -100,7 +110,7 @@ impl HandOver {
     async fn commit(&mut self, mapped: &Mapped, batch: &Batch, object: Option<&str>) -> Result<(), Error> {
         let mut tx = self.shared.store.begin().await?;
         if let Some(object) = object {
-            save_position(&mut tx, &self.spec.system, object, &batch.next).await?;
+            save_position(&mut tx, &self.spec.slug, object, &batch.next).await?;
         }
         dead::file(&mut tx, &self.shared.keys, &mapped.letters).await?;
         let records = match object {
@@ -118,7 +128,7 @@ impl HandOver {
             return Ok(());
         }
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let args = [self.spec.system.as_str().into(), clock::iso_date(clock::today()).into(), number(records).into(), number(refused).into()];
+        let args = [self.spec.slug.as_str().into(), clock::iso_date(clock::today()).into(), number(records).into(), number(refused).into()];
         tx.execute(
             "INSERT INTO handed_over (system, bookdate, records, refused) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (system, bookdate) DO UPDATE SET records = handed_over.records + excluded.records, refused = handed_over.refused + excluded.refused",
@@ -135,7 +145,7 @@ impl HandOver {
 
     /// A row that gave no event: its id comes from its place, so that reading it again files it once.
     fn bad_letter(&self, bad: &BadRow, bookdate: &str) -> Letter {
-        let place = Occurrence::derive(&self.spec.system.as_str().into(), &format!("{}/{}", bad.object, bad.origin));
+        let place = Occurrence::derive(&self.spec.slug.as_str().into(), &format!("{}/{}", bad.object, bad.origin));
         Letter {
             id: place.as_str().to_owned(),
             state: State::Rejected,
@@ -144,7 +154,7 @@ impl HandOver {
             partition_key: place.as_str().to_owned(),
             event_id: place.as_str().to_owned(),
             occurrence: place.as_str().to_owned(),
-            system: self.spec.system.as_str().to_owned(),
+            system: self.spec.slug.as_str().to_owned(),
             bookdate: bookdate.to_owned(),
             dataset: bad.object.clone(),
             faults: bad.faults.clone(),
@@ -218,7 +228,7 @@ impl Poller {
                     self.every
                 }
                 Err(reason) => {
-                    tracing::warn!(system = %self.spec.system, object = self.object, reason, "the source is tried again");
+                    tracing::warn!(system = %self.spec.slug, object = self.object, reason, "the source is tried again");
                     pause = (pause * 2).min(PAUSE.1);
                     pause
                 }
@@ -233,7 +243,7 @@ impl Poller {
     /// Reads until the source has nothing more.
     async fn drain(&mut self) -> Result<(), String> {
         let store = self.shared.store.clone();
-        let mut position = load_position(&store, &self.spec.system, &self.object).await.map_err(|error| error.to_string())?;
+        let mut position = load_position(&store, &self.spec.slug, &self.object).await.map_err(|error| error.to_string())?;
         let mut hand_over = HandOver::new(Arc::clone(&self.spec), &self.object, self.shared.clone()).await.map_err(|error| error.to_string())?;
         while !self.shared.cancel.is_cancelled() {
             let batch = self.source.read(&position, BATCH).await.map_err(|error| error.to_string())?;
@@ -266,7 +276,7 @@ impl PushIntake {
     pub async fn new(specs: &[Arc<AdapterSpec>], shared: &Shared) -> Result<Self, Error> {
         let mut systems = std::collections::BTreeMap::new();
         for spec in specs {
-            systems.insert(spec.system.clone(), Mutex::new(HandOver::new(Arc::clone(spec), "push", shared.clone()).await?));
+            systems.insert(spec.slug.clone(), Mutex::new(HandOver::new(Arc::clone(spec), "push", shared.clone()).await?));
         }
         Ok(Self { systems })
     }

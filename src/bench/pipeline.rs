@@ -19,8 +19,13 @@ use crate::{
         run::{Poller, Shared},
         source::{self, Batch, Position, Row, Source},
     },
-    deliver::{Delivery, Outcome, Target, worker::Worker},
+    deliver::{
+        Delivery, Outcome, Target,
+        lane::{self, Lane},
+        worker::Worker,
+    },
     domain::keyed_hash::KeyedHash,
+    envelope::SubscriptionId,
     error::{Code, Fault},
     hub::Hub,
     router::Router,
@@ -31,7 +36,7 @@ pub const NOT_READY: Code = Code::new(1008);
 
 /// Runs `records` rows through the hub and measures until the last is proven delivered.
 pub async fn run(hub: &Arc<Hub>, records: u64) -> Result<Measure, Fault> {
-    let spec = hub.adapters.iter().find(|spec| spec.system.as_str() == "fund-payment").cloned();
+    let spec = hub.adapters.iter().find(|spec| spec.slug.as_str() == "fund-payment").cloned();
     let (Some(spec), Some(partner)) = (spec, hub.agreements.partners().first()) else {
         return Err(Fault::new(NOT_READY, "the adapter `fund-payment` or the partner of the benchmark is missing").hint("run it in the project's folder"));
     };
@@ -39,9 +44,10 @@ pub async fn run(hub: &Arc<Hub>, records: u64) -> Result<Measure, Fault> {
     let delivered = Arc::new(AtomicU64::new(0));
     let mut tasks = tokio::task::JoinSet::new();
     let meter = Meter::start();
+    let subscription = SubscriptionId::new(partner.slug.as_str());
     let worker = Worker {
-        subscription: partner.subscription(),
-        target: Box::new(Sink(Arc::clone(&delivered))),
+        lane: Lane::new(subscription.clone(), Box::new(Sink(Arc::clone(&delivered))), lane::Settings::default()),
+        subscription,
         bus: Arc::clone(&hub.bus),
         store: hub.store.clone(),
         keys: hub.keys.clone(),

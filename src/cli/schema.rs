@@ -8,10 +8,13 @@ use super::{Global, output};
 use crate::{
     adapter::decode::json::{self, Limits},
     config::keys::Keys,
-    error::{Fault, Faults},
+    error::{Code, Fault, Faults},
     hub::Plans,
     schema,
 };
+
+/// The new version of a schema refuses what the old one accepted, or takes away what receivers rely on.
+pub const INCOMPATIBLE: Code = Code::new(1010);
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -102,13 +105,13 @@ fn diff(global: &Global, old: &PathBuf, new: &PathBuf, format: output::Format) -
         return Ok(ExitCode::SUCCESS);
     }
     let hint = "make it a new major version: a released schema never changes";
-    output::report(&[Fault::new(schema::diff::INCOMPATIBLE, "the new schema refuses what the old one accepted").hint(hint)]);
+    output::report(&[Fault::new(INCOMPATIBLE, "the new schema refuses what the old one accepted").hint(hint)]);
     Ok(ExitCode::FAILURE)
 }
 
 /// Which adapters write the dataset and which partners get it.
 fn touched(plans: &Plans, dataset: &str) -> (Vec<String>, Vec<String>) {
-    let adapters = plans.adapters.iter().filter(|spec| spec.objects.iter().any(|object| object.datasets.iter().any(|name| name == dataset)));
+    let adapters = plans.adapters.iter().filter(|spec| spec.objects.iter().any(|object| object.datasets.iter().any(|name| name.as_str() == dataset)));
     let partners = plans.agreements.partners().iter().filter(|partner| partner.agreements.iter().any(|agreement| agreement.dataset == dataset));
-    (adapters.map(|spec| spec.system.to_string()).collect(), partners.map(|partner| partner.slug.clone()).collect())
+    (adapters.map(|spec| spec.slug.to_string()).collect(), partners.map(|partner| partner.slug.clone()).collect())
 }

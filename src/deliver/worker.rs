@@ -6,7 +6,7 @@ use rustc_hash::FxHashSet;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{BEHIND, Delivery, NOT_A_DELIVERY, Outcome, Target};
+use super::{BEHIND, Delivery, NOT_A_DELIVERY, Outcome, lane::Lane};
 use crate::{
     attempt::{self, probe::Child},
     bus::{Bus, Queue, Received, Settle, Tag},
@@ -24,10 +24,10 @@ const WAIT: Duration = Duration::from_millis(500);
 /// Longest pause that a receiver may ask for with Retry-After.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
-/// One receiver's lane end: its queue, its target, its chain in the ledger.
+/// One receiver's end of the road: its queue, its lane, its chain in the ledger.
 pub struct Worker {
     pub subscription: SubscriptionId,
-    pub target: Box<dyn Target>,
+    pub lane: Lane,
     pub bus: Arc<dyn Bus>,
     pub store: Store,
     pub keys: Keys,
@@ -78,7 +78,7 @@ impl Worker {
         let mut chain = Chain::open(&self.store, &format!("deliver.{}", self.subscription), Arc::clone(&self.keys.ledger)).await.map_err(|error| error.to_string())?;
         let mut consumer = self.bus.consume(&Queue::Deliver(self.subscription.clone()), self.prefetch).await.map_err(|error| error.to_string())?;
         while !cancel.is_cancelled() {
-            let size = self.target.batch_size();
+            let size = self.lane.batch_size();
             let mut batch = consumer.next(size, WAIT).await.map_err(|error| error.to_string())?;
             if !batch.is_empty() && batch.len() < size && !self.linger.is_zero() {
                 batch.extend(consumer.next(size - batch.len(), self.linger).await.map_err(|error| error.to_string())?);
@@ -160,17 +160,10 @@ impl Worker {
         }
         let deliveries: Vec<Delivery> = due.iter().map(|index| items[*index].delivery.clone()).collect();
         let mut wait = None;
-        let mut parked: FxHashSet<String> = FxHashSet::default();
-        for (index, outcome) in due.into_iter().zip(self.target.deliver(&deliveries).await) {
-            let item = &mut items[index];
-            let key = item.delivery.event.partitionkey.as_str();
+        for (index, outcome) in due.into_iter().zip(self.lane.deliver(&deliveries).await) {
             match outcome {
-                Outcome::Delivered { receipt } => item.state = Step::Delivered(receipt),
-                Outcome::Refused(fault) => {
-                    parked.insert(key.to_owned());
-                    item.state = Step::Parked(fault);
-                }
-                Outcome::Unavailable { .. } if parked.contains(key) => item.state = Step::Parked(behind()),
+                Outcome::Delivered { receipt } => items[index].state = Step::Delivered(receipt),
+                Outcome::Refused(fault) => items[index].state = Step::Parked(fault),
                 Outcome::Unavailable { fault, retry_after } => {
                     tracing::debug!(subscription = %self.subscription, code = %fault.code, "the receiver is not available");
                     wait = wait.max(Some(retry_after.unwrap_or(PAUSE).min(LONGEST_PAUSE)));

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use crate::{
-    adapter::spec::AdapterSpec,
+    adapter::spec::{self, AdapterSpec},
     attempt::probe::Child,
     bus::{Bus, Topology, embedded::EmbeddedBus, rabbit::{RabbitBus, RabbitOptions}},
     config::{BusKind, Config, keys::Keys},
@@ -42,7 +42,7 @@ impl Plans {
         let codes = |list: &str, code: &str| CodeLists::embedded().get(list).map(|list| list.find(code).is_some_and(|entry| entry.code == code));
         let registry = SchemaRegistry::load(&config.paths.schemas, Arc::new(codes)).map_err(|found| faults.extend(found)).ok();
         let agreements = registry.as_ref().and_then(|registry| agreements(config, keys, registry).map_err(|found| faults.extend(found)).ok());
-        let (adapters, found) = AdapterSpec::load_all(&config.paths.adapters, &keys.hmac);
+        let (adapters, found) = spec::load_all(&config.paths.adapters);
         faults.extend(found);
         match (registry, agreements) {
             (Some(registry), Some(agreements)) if faults.is_empty() => Ok(Self { registry, agreements, adapters: adapters.into_iter().map(Arc::new).collect() }),
@@ -61,8 +61,8 @@ impl Hub {
         let bus = open_bus(&config).await.map_err(|error| vec![error.fault()])?;
         let topology = Topology { partitions: config.bus.partitions, subscriptions: plans.agreements.subscriptions() };
         bus.declare(&topology).await.map_err(|error| vec![error.fault()])?;
-        let identity = IdentityKeys { hmac: keys.hmac, aes: keys.aes };
-        let index: Arc<dyn PersonIndex> = Arc::new(StoreIndex::new(store.clone(), identity, Box::new(NoMatcher)));
+        let index = StoreIndex::new(store.clone(), IdentityKeys::new(keys.derive("identity"), keys.aes), Box::new(NoMatcher));
+        index.check_keys().await.map_err(|error| vec![error.fault()])?;
         let child = child(&config, file);
         Ok(Arc::new(Self {
             registry: Arc::new(plans.registry),
@@ -72,7 +72,7 @@ impl Hub {
             keys,
             store,
             bus,
-            index,
+            index: Arc::new(index),
             child,
         }))
     }

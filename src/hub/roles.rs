@@ -22,13 +22,14 @@ use crate::{
     deliver::{
         Target,
         lake::{LakeOptions, LakeSchema, LakeTarget},
-        lane::Lane,
-        mailbox::MailboxTarget,
-        webhook::WebhookTarget,
+        lane::{self, Lane},
+        mailbox::Mailbox,
+        webhook::Webhook,
         worker::Worker,
     },
+    envelope::SubscriptionId,
     error::Fault,
-    govern::{Partner, Transport},
+    govern::partner::{Partner, Transport},
     router::Router,
 };
 
@@ -117,27 +118,13 @@ impl Running {
         for partner in self.hub.agreements.partners() {
             match target(&self.hub, partner).await {
                 Ok((target, linger)) => {
-                    let worker = self.worker(partner, target, linger);
+                    let worker = worker(&self.hub, partner, target, linger);
                     self.tasks.spawn(worker.run(self.cancel.clone()));
                 }
-                Err(fault) => faults.push(fault),
+                Err(found) => faults.extend(found),
             }
         }
         if faults.is_empty() { Ok(()) } else { Err(faults) }
-    }
-
-    fn worker(&self, partner: &Partner, target: Box<dyn Target>, linger: Duration) -> Worker {
-        let hub = &self.hub;
-        Worker {
-            subscription: partner.subscription(),
-            target,
-            bus: Arc::clone(&hub.bus),
-            store: hub.store.clone(),
-            keys: hub.keys.clone(),
-            child: hub.child.clone(),
-            prefetch: hub.config.bus.prefetch.max(u16::try_from(hub.config.lake.batch).unwrap_or(u16::MAX)),
-            linger,
-        }
     }
 
     fn start_adapters(&mut self) -> Result<(), Vec<Fault>> {
@@ -145,7 +132,7 @@ impl Running {
         for spec in self.hub.adapters.clone() {
             let context = SourceContext { store: self.hub.store.clone(), inbox: self.hub.config.inbox(), env: self.hub.config.env.clone() };
             let objects: Vec<ObjectOptions> = spec.objects.iter().map(|object| ObjectOptions { name: object.name.clone(), key: object.key.clone(), options: object.options.clone() }).collect();
-            match source::open(&spec.system, &spec.source, &objects, &context) {
+            match source::open(&spec.slug, &spec.source, &objects, &context) {
                 Ok(sources) => {
                     for (object, source) in sources {
                         let idle = Arc::new(AtomicBool::new(false));
@@ -214,19 +201,34 @@ impl Running {
     }
 }
 
+fn worker(hub: &Arc<Hub>, partner: &Partner, target: Box<dyn Target>, linger: Duration) -> Worker {
+    let subscription = SubscriptionId::new(partner.slug.as_str());
+    let settings = lane::Settings { rate_per_second: partner.rate_per_second, ..lane::Settings::default() };
+    Worker {
+        lane: Lane::new(subscription.clone(), target, settings),
+        subscription,
+        bus: Arc::clone(&hub.bus),
+        store: hub.store.clone(),
+        keys: hub.keys.clone(),
+        child: hub.child.clone(),
+        prefetch: hub.config.bus.prefetch.max(u16::try_from(hub.config.lake.batch).unwrap_or(u16::MAX)),
+        linger,
+    }
+}
+
 /// The target of a partner, and how long its batches wait.
-async fn target(hub: &Arc<Hub>, partner: &Partner) -> Result<(Box<dyn Target>, Duration), Fault> {
-    let plain: Box<dyn Target> = match &partner.transport {
-        Transport::Lake => {
-            let schemas: Vec<LakeSchema> = hub.registry.iter().map(|schema| LakeSchema { dataset: schema.dataset.clone(), schema: schema.raw.clone() }).collect();
-            let options = LakeOptions { batch: hub.config.lake.batch, ..LakeOptions::default() };
-            let lake = LakeTarget::open(&hub.config.lake_url(), hub.store.clone(), &schemas, options).await?;
-            return Ok((Box::new(lake), hub.config.lake.linger));
-        }
-        Transport::Mailbox(_) => Box::new(MailboxTarget::new(hub.store.clone(), partner.slug.clone())),
-        Transport::Webhook(options) => Box::new(WebhookTarget::new(&partner.slug, options)?),
-    };
-    Ok((Box::new(Lane::new(partner, plain)), Duration::ZERO))
+async fn target(hub: &Arc<Hub>, partner: &Partner) -> Result<(Box<dyn Target>, Duration), Vec<Fault>> {
+    Ok(match &partner.transport {
+        Transport::Lake => (Box::new(lake(hub).await?), hub.config.lake.linger),
+        Transport::Mailbox(mailbox) => (Box::new(Mailbox::new(hub.store.clone(), partner.slug.as_str(), mailbox.capacity)), Duration::ZERO),
+        Transport::Webhook(settings) => (Box::new(Webhook::new(settings)?), Duration::ZERO),
+    })
+}
+
+async fn lake(hub: &Arc<Hub>) -> Result<LakeTarget, Vec<Fault>> {
+    let schemas: Vec<LakeSchema> = hub.registry.iter().map(|schema| LakeSchema::new(schema.dataset.as_str(), schema.raw.clone())).collect();
+    let options = LakeOptions { batch_size: hub.config.lake.batch, ..LakeOptions::default() };
+    LakeTarget::open(&hub.config.lake_url(), hub.store.clone(), &schemas, options).await.map_err(|error| vec![error.fault()])
 }
 
 /// Counts per queue, for the status page.
