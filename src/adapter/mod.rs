@@ -7,5 +7,7 @@ pub mod decode;
 pub mod event;
 pub mod golden;
 pub mod map;
+pub mod run;
+pub mod sample;
 pub mod source;
 pub mod spec;

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     event::EventMaker,
     map::MapRuntime,
-    source::{BadRow, Batch, Position, Row, Source, push::{Accepted, Intake, IntakeError}},
+    source::{BadRow, Batch, Position, Row, Source, http_push::{Accepted, Intake, IntakeError}},
     spec::AdapterSpec,
 };
 use crate::{
@@ -34,6 +34,9 @@ use crate::{
 
 /// A row of an object that the adapter does not know.
 pub const NO_PROGRAM: Code = Code::new(3101);
+
+/// A pushed record could not be made durable; the sender is asked to send it again.
+pub const NOT_TAKEN: Code = Code::new(2201);
 
 /// Rows of one read.
 const BATCH: usize = 512;
@@ -285,11 +288,12 @@ impl PushIntake {
 #[async_trait]
 impl Intake for PushIntake {
     async fn accept(&self, system: &System, batch: Batch) -> Result<Accepted, IntakeError> {
-        let Some(hand_over) = self.systems.get(system) else { return Err(IntakeError::UnknownSystem) };
+        let unavailable = |text: &str| IntakeError::Unavailable(Fault::new(NOT_TAKEN, text).hint("send it again after a pause"));
+        let Some(hand_over) = self.systems.get(system) else { return Err(unavailable("the system is not served here")) };
         match hand_over.lock().await.batch(&batch, None).await {
-            Ok(true) => Ok(Accepted::default()),
-            Ok(false) => Err(IntakeError::Unavailable("the hub is stopping".to_owned())),
-            Err(error) => Err(IntakeError::Unavailable(error.to_string())),
+            Ok(true) => Ok(Accepted { rows: batch.rows.len() }),
+            Ok(false) => Err(unavailable("the hub is stopping")),
+            Err(error) => Err(unavailable(&error.to_string())),
         }
     }
 }

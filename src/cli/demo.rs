@@ -19,7 +19,10 @@ use crate::{
     error::{Code, Fault, Faults},
     hub::{Hub, Role, Running, depths},
     ledger,
-    simulate::serve as mock,
+    simulate::serve::{
+        assist_hall::{self, serve_assist_hall},
+        push::push_disaster,
+    },
     store::Store,
     telemetry,
 };
@@ -80,7 +83,7 @@ fn failed(error: &dyn std::fmt::Display) -> Fault {
 async fn write_province(dir: &Path, args: &Args) -> anyhow::Result<()> {
     eprintln!("writing the exports of a province of {} persons (seed {}) …", args.persons, args.seed);
     let bar = bar(args.persons, "{spinner} {pos}/{len} persons");
-    province::write(dir, args.persons, args.seed, &|done| bar.set_position(done)).await.map_err(|error| error.fault())?;
+    province::write(dir, args.persons, args.seed, &|done| bar.set_position(done)).await.map_err(|error| Faults(error.faults()))?;
     bar.finish_and_clear();
     Ok(())
 }
@@ -88,12 +91,12 @@ async fn write_province(dir: &Path, args: &Args) -> anyhow::Result<()> {
 /// Starts the stub systems and the stub bank, and tells the configuration where they are.
 async fn start_stubs(config: &mut Config, dir: &Path, cancel: &CancellationToken) -> anyhow::Result<()> {
     let bank = bank::start(&config.hub.data.join("bank"), cancel.clone()).await.map_err(|error| failed(&error))?;
-    let hall = mock::serve_assist_hall(dir, ([127, 0, 0, 1], 0).into()).await.map_err(|error| failed(&error))?;
+    let hall = serve_assist_hall(dir, ([127, 0, 0, 1], 0).into()).await.map_err(|error| Faults(error.faults()))?;
     let database = std::path::absolute(dir.join("urban-dibao/urban_dibao.sqlite")).map_err(|error| failed(&error))?;
     let values = [
         ("URBAN_DIBAO_URL", format!("sqlite://{}", database.display())),
-        ("ASSIST_HALL_URL", format!("http://{}", hall.address())),
-        ("ASSIST_HALL_TOKEN", hall.token().to_owned()),
+        ("ASSIST_HALL_URL", format!("http://{}", hall.address)),
+        ("ASSIST_HALL_TOKEN", assist_hall::TOKEN.to_owned()),
         ("DISASTER_REPORT_SECRET", PUSH_SECRET.to_owned()),
         ("JLBANK_URL", format!("http://{bank}/receive")),
         ("JLBANK_SECRET", format!("whsec_{}", "ZGVtby1iYW5rLXNlY3JldC1mb3ItdGhlLXN0dWItb25seQ==")),
@@ -113,14 +116,14 @@ async fn start_stubs(config: &mut Config, dir: &Path, cancel: &CancellationToken
 /// Pushes the disaster reports and shows the records flow until nothing is left to do.
 async fn flow(running: &Running, dir: &Path) -> anyhow::Result<()> {
     let base = running.listen.map(|listen| format!("http://{listen}")).unwrap_or_default();
-    let push = mock::push_disaster(dir, &base, PUSH_SECRET, &|_| {});
+    let push = push_disaster(dir, &base, PUSH_SECRET, &|_| {});
     let watch = show_flow(running);
     tokio::pin!(push, watch);
     let pushed = tokio::select! {
         pushed = &mut push => pushed,
         never = &mut watch => match never {},
     };
-    pushed.map_err(|error| failed(&error))?;
+    pushed.map_err(|error| Faults(error.faults()))?;
     tokio::select! {
         () = running.wait_until_drained() => Ok(()),
         never = &mut watch => match never {},

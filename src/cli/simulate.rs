@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use indicatif::ProgressBar;
 
 use super::output;
-use crate::{clock, simulate};
+use crate::{clock, error::Faults, simulate};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -32,13 +32,13 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let options = simulate::Options { persons: args.persons, seed: args.seed, out: args.out, today };
     let bar = ProgressBar::new(args.persons);
-    let summary = simulate::write(&options, &|done| bar.set_position(done)).await.map_err(|error| error.fault())?;
+    let summary = simulate::write(&options, &|done| bar.set_position(done)).await.map_err(|error| Faults(error.faults()))?;
     bar.finish_and_clear();
     if args.format.is_json() {
         output::json(&summary)?;
     } else {
         let rows = summary.systems.iter().map(|(system, numbers)| {
-            [system.to_string(), numbers.rows.to_string(), numbers.rejected.to_string(), numbers.duplicate.to_string(), numbers.superseded.to_string()]
+            [system.to_string(), numbers.rows.to_string(), numbers.rejected.to_string(), numbers.duplicates.to_string(), numbers.superseded.to_string()]
         });
         println!("{}", output::table(["system", "rows", "to be rejected", "duplicate", "superseded"], rows));
     }

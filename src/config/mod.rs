@@ -3,6 +3,8 @@
 pub mod keys;
 mod unknown;
 
+pub(crate) use unknown::nearest;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},

@@ -91,7 +91,7 @@ fn agreements(config: &Config, keys: &Keys, registry: &SchemaRegistry) -> Result
 
 async fn open_bus(config: &Config) -> Result<Arc<dyn Bus>, crate::bus::Error> {
     Ok(match config.bus.kind {
-        BusKind::Embedded => EmbeddedBus::open(&config.bus_dir()).await?,
+        BusKind::Embedded => EmbeddedBus::open(&config.bus_dir())?,
         BusKind::Rabbitmq => {
             let mut options = RabbitOptions::new(&config.bus.url);
             options.prefix = config.bus.prefix.clone();

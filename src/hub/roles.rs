@@ -14,7 +14,8 @@ use super::{Hub, watch};
 use crate::{
     adapter::{
         run::{Poller, PushIntake, Shared},
-        source::{self, ObjectOptions, SourceContext, push},
+        source::{self, ObjectOptions, SourceContext, http_push},
+        spec::{AdapterSpec, SourceKind},
     },
     bus::Queue,
     dead::replay,
@@ -23,7 +24,7 @@ use crate::{
         Target,
         lake::{LakeOptions, LakeSchema, LakeTarget},
         lane::{self, Lane},
-        mailbox::Mailbox,
+        mailbox::{self, Mailbox, routes::Tokens},
         webhook::Webhook,
         worker::Worker,
     },
@@ -130,9 +131,7 @@ impl Running {
     fn start_adapters(&mut self) -> Result<(), Vec<Fault>> {
         let mut faults = Vec::new();
         for spec in self.hub.adapters.clone() {
-            let context = SourceContext { store: self.hub.store.clone(), inbox: self.hub.config.inbox(), env: self.hub.config.env.clone() };
-            let objects: Vec<ObjectOptions> = spec.objects.iter().map(|object| ObjectOptions { name: object.name.clone(), key: object.key.clone(), options: object.options.clone() }).collect();
-            match source::open(&spec.slug, &spec.source, &objects, &context) {
+            match source::open(&spec.slug, &spec.source, &objects(&spec), &context(&self.hub)) {
                 Ok(sources) => {
                     for (object, source) in sources {
                         let idle = Arc::new(AtomicBool::new(false));
@@ -150,9 +149,14 @@ impl Running {
     async fn start_http(&mut self) -> Result<(), Vec<Fault>> {
         let hub = &self.hub;
         let failed = |text: String| vec![Fault::new(crate::api::LISTEN, text).hint("choose another `http.listen`")];
-        let (routes, specs) = push::sources(&hub.adapters, &hub.config.env)?;
+        let specs: Vec<Arc<AdapterSpec>> = hub.adapters.iter().filter(|spec| spec.kind == SourceKind::HttpPush).cloned().collect();
+        let mut sources = Vec::new();
+        for spec in &specs {
+            sources.push(http_push::open(&spec.slug, &spec.source, &objects(spec), &context(hub))?);
+        }
         let intake = PushIntake::new(&specs, &self.shared()).await.map_err(|error| vec![error.fault()])?;
-        let app = crate::api::routes(Arc::clone(hub)).merge(push::routes(routes, Arc::new(intake)));
+        let mailboxes = mailbox::routes::routes(hub.store.clone(), Tokens::new(hub.agreements.partners()));
+        let app = crate::api::routes(Arc::clone(hub)).merge(mailboxes).merge(http_push::routes(sources, Arc::new(intake)));
         let listener = tokio::net::TcpListener::bind(&hub.config.http.listen).await.map_err(|error| failed(format!("cannot listen on `{}`: {error}", hub.config.http.listen)))?;
         self.listen = listener.local_addr().ok();
         let cancel = self.cancel.clone();
@@ -199,6 +203,14 @@ impl Running {
         self.hub.bus.close().await;
         self.hub.store.close().await;
     }
+}
+
+fn objects(spec: &AdapterSpec) -> Vec<ObjectOptions> {
+    spec.objects.iter().map(|object| ObjectOptions { name: object.name.clone(), key: object.key.clone(), options: object.options.clone() }).collect()
+}
+
+fn context(hub: &Hub) -> SourceContext {
+    SourceContext { store: hub.store.clone(), inbox: hub.config.inbox(), env: hub.config.env.clone() }
 }
 
 fn worker(hub: &Arc<Hub>, partner: &Partner, target: Box<dyn Target>, linger: Duration) -> Worker {

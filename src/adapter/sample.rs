@@ -1,0 +1,93 @@
+//! Files outside the drop folder: golden samples and `civilhub adapter run`, through the same decoders as in production.
+
+use std::{fs::File, path::Path};
+
+use serde_json::Value;
+
+use super::{
+    decode::{self, Input},
+    source::{BadRow, Row, file::folder::matches},
+    spec::{AdapterSpec, ObjectSpec, SourceKind},
+};
+use crate::error::{Code, Fault};
+
+/// The sample or input file cannot be opened.
+pub const INPUT_UNREADABLE: Code = Code::new(3102);
+
+/// The object whose `files` pattern fits the name; the only object of an adapter fits every name.
+pub fn object_of<'a>(spec: &'a AdapterSpec, name: &str) -> Option<&'a ObjectSpec> {
+    let fits = |object: &&ObjectSpec| {
+        let globs = object.options.get("files");
+        let texts = globs.and_then(toml::Value::as_array).map(|globs| globs.iter().filter_map(toml::Value::as_str).collect());
+        let globs: Vec<&str> = texts.or_else(|| Some(vec![globs?.as_str()?])).unwrap_or_default();
+        let sample = name.to_lowercase().starts_with(&format!("{}.", object.name.to_lowercase()));
+        sample || globs.iter().any(|glob| matches(glob, &name.to_lowercase()))
+    };
+    spec.objects.iter().find(fits).or_else(|| spec.objects.first().filter(|_| spec.objects.len() == 1))
+}
+
+/// Decodes a file and hands on row after row, in order; memory is bounded by one row.
+///
+/// # Errors
+/// The faults for which the file is refused whole.
+pub fn stream(spec: &AdapterSpec, object: &ObjectSpec, path: &Path, mut each: impl FnMut(Result<Row, Vec<Fault>>)) -> Result<(), Vec<Fault>> {
+    read(spec, object, path, &mut |row| each(row.map_err(|bad| bad.faults)))
+}
+
+/// All rows of a golden sample.
+pub fn rows_of(spec: &AdapterSpec, object: &ObjectSpec, path: &Path) -> Result<(Vec<Row>, Vec<BadRow>), Vec<Fault>> {
+    let (mut rows, mut bad) = (Vec::new(), Vec::new());
+    read(spec, object, path, &mut |row| match row {
+        Ok(row) => rows.push(row),
+        Err(refused) => bad.push(refused),
+    })?;
+    Ok((rows, bad))
+}
+
+fn read(spec: &AdapterSpec, object: &ObjectSpec, path: &Path, each: &mut dyn FnMut(Result<Row, BadRow>)) -> Result<(), Vec<Fault>> {
+    let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let here = |faults: Vec<Fault>| -> Vec<Fault> { faults.into_iter().map(|fault| fault.in_file(file.as_str())).collect() };
+    let format = format_of(spec, object, path)?;
+    format.verify(&mut *open(path, &file)?).map_err(here)?;
+    let mut rows = format.rows(open(path, &file)?).map_err(here)?;
+    while let Some(decoded) = rows.next() {
+        let origin = |number: u64| format!("{file}#{number}");
+        each(match decoded {
+            Ok(row) => Ok(Row {
+                object: object.name.clone(),
+                origin: origin(row.number),
+                file: file.clone(),
+                number: row.number,
+                data: row.data,
+                meta: Value::Object(row.meta),
+            }),
+            Err(bad) => Err(BadRow { object: object.name.clone(), origin: origin(bad.number), faults: here(bad.faults), raw: String::new() }),
+        });
+    }
+    Ok(())
+}
+
+/// Files are read in their own format; samples of databases and web systems are JSON.
+fn format_of(spec: &AdapterSpec, object: &ObjectSpec, path: &Path) -> Result<Box<dyn decode::Format>, Vec<Fault>> {
+    if spec.kind == SourceKind::File {
+        let mut options = object.options.clone();
+        let name = options.remove("format").and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
+        for of_folder in ["files", "settle", "folder"] {
+            options.remove(of_folder);
+        }
+        return decode::open(&name, &options);
+    }
+    let lines = path.extension().is_some_and(|extension| extension == "ndjson");
+    let mut options = toml::Table::new();
+    if let (false, Some(items)) = (lines, object.options.get("items")) {
+        options.insert("items".to_owned(), items.clone());
+    }
+    decode::open(if lines { "ndjson" } else { "json" }, &options)
+}
+
+fn open(path: &Path, name: &str) -> Result<Box<dyn Input>, Vec<Fault>> {
+    match File::open(path) {
+        Ok(file) => Ok(Box::new(std::io::BufReader::new(file))),
+        Err(error) => Err(vec![Fault::new(INPUT_UNREADABLE, format!("cannot open the file: {}", error.kind())).in_file(name)]),
+    }
+}
