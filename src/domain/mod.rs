@@ -76,6 +76,8 @@ mod tests {
 
     use super::*;
 
+    type Rule = fn(&str) -> Result<String, Refusal>;
+
     /// Text near the edges of the rules: digits, separators, Chinese units, full-width and broken characters.
     fn odd_text() -> impl Strategy<Value = String> {
         let near = "[-+0-9０-９Xx./:, TZ年月日时分秒￥元A-C吉¼ª\u{fffd}\u{3000}]{0,24}";
@@ -88,7 +90,7 @@ mod tests {
             let number = resident_id::ResidentId::parse(&value).map(|id| id.as_str().to_owned());
             let again = |x: &str| resident_id::ResidentId::parse(x).map(|id| id.as_str().to_owned());
             prop_assert!(number.iter().all(|x| again(x).as_ref() == Ok(x)));
-            let rules: [fn(&str) -> Result<String, Refusal>; 10] = [
+            let rules: [Rule; 10] = [
                 uscc::uscc, uscc::organisation_code, bank::cnaps, bank::card, certificate::marriage, division::normalise,
                 division::normalise_anywhere, phone::mobile, date::yyyymm, money::yuan,
             ];
