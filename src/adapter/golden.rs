@@ -75,7 +75,7 @@ impl CaseResult {
 /// The clock of the programs stands at 2017-07-03 09:00 and the key of `hmac` is `golden`, so that results are the same everywhere.
 pub fn run_golden(dir: &Path, rows_of: &RowsOf<'_>, accept: bool) -> Result<Vec<CaseResult>, Vec<Fault>> {
     let spec = AdapterSpec::load(dir)?;
-    let files = files(&dir.join("samples")).map_err(|fault| vec![fault])?;
+    let files = files(&dir.join("samples"))?;
     let expected: BTreeSet<String> = files.iter().filter_map(|name| name.strip_suffix(EXPECTED)).map(str::to_owned).collect();
     let mut results = Vec::new();
     let mut seen = BTreeSet::new();
@@ -183,7 +183,7 @@ fn differences(spec: &AdapterSpec, object: &ObjectSpec, text: &str, actual: &[Js
         let (expected, actual) = (expected.get(place), actual.get(place));
         let same = expected.zip(actual).is_some_and(|((_, expected), actual)| matches_line(expected, actual, &context));
         if !same {
-            let line = expected.map_or(text.lines().count() + 1, |(line, _)| *line);
+            let line = expected.map_or_else(|| text.lines().count() + 1, |(line, _)| *line);
             differences.push(Difference { line, expected: expected.map(|(_, json)| json.clone()), actual: actual.cloned() });
         }
     }
@@ -199,13 +199,13 @@ fn matches_line(expected: &Json, actual: &Json, context: &MapContext) -> bool {
 }
 
 /// Names of the files in a folder, sorted; none when it does not exist.
-fn files(dir: &Path) -> Result<Vec<String>, Fault> {
+fn files(dir: &Path) -> Result<Vec<String>, Vec<Fault>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
         Err(error) => {
-            return Err(Fault::new(GOLDEN_UNREADABLE, format!("the samples could not be listed: {error}"))
-                .in_file(dir.display().to_string()));
+            let fault = Fault::new(GOLDEN_UNREADABLE, format!("the samples could not be listed: {error}"));
+            return Err(vec![fault.in_file(dir.display().to_string())]);
         }
     };
     let mut names: Vec<String> = entries

@@ -69,3 +69,40 @@ pub(crate) mod vectors {
         list.iter().map(|entry| entry.as_str().or_else(|| entry[field].as_str()).unwrap().to_owned()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Rule = fn(&str) -> Result<String, Refusal>;
+
+    /// Text near the edges of the rules: digits, separators, Chinese units, full-width and broken characters.
+    fn odd_text() -> impl Strategy<Value = String> {
+        let near = "[-+0-9０-９Xx./:, TZ年月日时分秒￥元A-C吉¼ª\u{fffd}\u{3000}]{0,24}";
+        prop_oneof![near, "[0-9]{5,22}", any::<String>()]
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_rule_panic_and_what_is_accepted_is_accepted_again(value in odd_text()) {
+            let number = resident_id::ResidentId::parse(&value).map(|id| id.as_str().to_owned());
+            let again = |x: &str| resident_id::ResidentId::parse(x).map(|id| id.as_str().to_owned());
+            prop_assert!(number.iter().all(|x| again(x).as_ref() == Ok(x)));
+            let rules: [Rule; 10] = [
+                uscc::uscc, uscc::organisation_code, bank::cnaps, bank::card, certificate::marriage, division::normalise,
+                division::normalise_anywhere, phone::mobile, date::yyyymm, money::yuan,
+            ];
+            for rule in rules {
+                if let Ok(accepted) = rule(&value) {
+                    prop_assert_eq!(rule(&accepted), Ok(accepted));
+                }
+            }
+            let _ = (certificate::disability(&value), date::cn_date(&value), date::cn_time(&value), money::fen(&value));
+            let _ = (division::full_name(&value), mojibake::repair(&value), text::mask(&value));
+            let once = text::nfkc(&value);
+            prop_assert_eq!(text::nfkc(&once), once.clone());
+        }
+    }
+}

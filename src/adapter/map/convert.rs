@@ -117,7 +117,8 @@ fn text_of(bytes: Vec<u8>) -> Result<String, NotJson> {
     String::from_utf8(bytes).map_err(|_| NotJson::new("is not text"))
 }
 
-fn timestamp(seconds: i64, millis: u32) -> Result<String, NotJson> {
+/// A time stamp of VRL as RFC 3339 in China Standard Time.
+pub(super) fn timestamp(seconds: i64, millis: u32) -> Result<String, NotJson> {
     let nanos = i128::from(seconds) * 1_000_000_000 + i128::from(millis) * 1_000_000;
     let moment = time::OffsetDateTime::from_unix_timestamp_nanos(nanos).map_err(|_| NotJson::new("is a time out of range"))?;
     Ok(clock::rfc3339(moment))

@@ -39,8 +39,11 @@ impl Source {
     fn compile_fault(&self, diagnostic: &Diagnostic) -> Fault {
         let message = one_line(&diagnostic.message);
         let mut fault = Fault::new(PROGRAM_INVALID, lower_first(&message)).in_file(self.file.as_str());
-        let at =
-            diagnostic.labels.iter().find(|label| label.primary && label.span != Span::default()).or(diagnostic.labels.first());
+        let at = diagnostic
+            .labels
+            .iter()
+            .find(|label| label.primary && label.span != Span::default())
+            .or_else(|| diagnostic.labels.first());
         if let Some(label) = at {
             let (line, column) = self.line_column(label.span.start());
             fault = fault.at_row(line).at_column(column.to_string());
@@ -83,11 +86,30 @@ impl Source {
             }
             None => Fault::new(PROGRAM_FAILED, format!("the function `{name}` failed on the row")),
         };
-        let fault = match field(self.piece(label.span)) {
+        let piece = self.piece(label.span);
+        let fault = match field(piece).or_else(|| self.field_of_variable(piece, label.span.start())) {
             Some(field) => fault.at_column(field),
             None => fault,
         };
         self.at(fault, label.span)
+    }
+
+    /// The field from which a variable in the call was made, by its last assignment before the call.
+    fn field_of_variable(&self, call: &str, before: usize) -> Option<String> {
+        let (_, arguments) = call.split_once('(')?;
+        let lines: Vec<&str> = self.text.get(..before)?.lines().collect();
+        let words = arguments
+            .split(|c: char| !c.is_alphanumeric() && c != '_')
+            .filter(|word| word.starts_with(|c: char| c.is_alphabetic() || c == '_'));
+        for word in words {
+            let assigns =
+                |line: &&&str| line.trim_start().strip_prefix(word).is_some_and(|rest| rest.trim_start().starts_with(['=', ',']));
+            let found = lines.iter().rev().find(assigns).and_then(|line| field(line));
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
     }
 
     /// The message of an `abort` is shown only where the program has it as a plain literal.

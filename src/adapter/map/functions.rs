@@ -4,20 +4,18 @@
 //! A function that can fail is called with `!`, or its error is taken: `number, error = resident_id(.SFZH)`.
 //! Error texts name the expected form, never the value.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
-use vrl::{
-    compiler::{prelude::*, state::TypeState},
-    diagnostic::Label,
+use vrl::compiler::{prelude::*, state::TypeState};
+
+use super::{
+    convert,
+    lookups::{CodeFunction, DivisionFunction},
 };
-
-use super::MapContext;
 use crate::{
     clock,
     domain::{
-        Refusal, bank, certificate,
-        codes::{self, CodeList, CodeLists},
-        date, division,
+        Refusal, bank, certificate, codes, date, division,
         keyed_hash::KeyedHash,
         mojibake, money, phone,
         resident_id::{self, ResidentId},
@@ -177,18 +175,23 @@ pub fn catalogue() -> Vec<(&'static str, &'static str)> {
     all
 }
 
-/// Calls `use_text` with the text of a value: strings as they are, numbers as they are written, nothing else.
-fn with_text<T>(value: &Value, use_text: impl FnOnce(&str) -> T) -> Option<T> {
+/// Calls `use_text` with the text of a value: strings as they are, numbers as they are written,
+/// `true`, `false`, time stamps as RFC 3339.
+pub(super) fn with_text<T>(value: &Value, use_text: impl FnOnce(&str) -> T) -> Option<T> {
     match value {
         Value::String(text) => Some(use_text(text)),
         Value::Bytes(bytes) => std::str::from_utf8(bytes).ok().map(use_text),
         Value::Integer(integer) => Some(use_text(&integer.to_string())),
         Value::Float(float) => Some(use_text(&float.to_string())),
+        Value::Boolean(value) => Some(use_text(if *value { "true" } else { "false" })),
+        Value::Timestamp(moment) => {
+            convert::timestamp(moment.timestamp(), moment.timestamp_subsec_millis()).ok().map(|text| use_text(&text))
+        }
         _ => None,
     }
 }
 
-fn not_text(value: &Value) -> ExpressionError {
+pub(super) fn not_text(value: &Value) -> ExpressionError {
     let what = if value.is_null() { "the value is missing" } else { "the value is neither text nor a number" };
     format!("{what}; expected text or a number").into()
 }
@@ -228,9 +231,9 @@ impl Function for UnaryFunction {
 }
 
 #[derive(Debug, Clone)]
-struct UnaryCall {
-    value: Box<dyn Expression>,
-    call: fn(&str) -> Result<String, Refusal>,
+pub(super) struct UnaryCall {
+    pub(super) value: Box<dyn Expression>,
+    pub(super) call: fn(&str) -> Result<String, Refusal>,
 }
 
 impl FunctionExpression for UnaryCall {
@@ -310,136 +313,5 @@ fn keyed(ctx: &Context, text: &str) -> String {
     match key {
         Some(key) if !text.is_empty() => KeyedHash::new(&key).hex(text),
         _ => String::new(),
-    }
-}
-
-/// `code!(list, value)`.
-#[derive(Debug)]
-struct CodeFunction;
-
-impl Function for CodeFunction {
-    fn identifier(&self) -> &'static str {
-        "code"
-    }
-    fn usage(&self) -> &'static str {
-        "The canonical code of a source value, by a table of the adapter or a code list of the hub."
-    }
-    fn category(&self) -> &'static str {
-        "Hub"
-    }
-    fn return_kind(&self) -> u16 {
-        kind::BYTES
-    }
-    fn examples(&self) -> &'static [Example] {
-        &[]
-    }
-    fn parameters(&self) -> &'static [Parameter] {
-        const PARAMETERS: &[Parameter] = &[
-            Parameter::required("list", kind::BYTES, "Name of the list, as a literal."),
-            Parameter::required("value", kind::ANY, "The source value: code, name or alias."),
-        ];
-        PARAMETERS
-    }
-    fn compile(&self, state: &TypeState, ctx: &mut FunctionCompileContext, arguments: ArgumentList) -> Compiled {
-        let name = arguments.required_literal("list", state)?;
-        let name = with_text(&name, str::to_owned).unwrap_or_default();
-        let context = ctx.get_external_context::<Arc<MapContext>>();
-        let local = context.and_then(|context| context.codes.get(&name));
-        let list = local
-            .or_else(|| CodeLists::embedded().get(&name))
-            .cloned()
-            .ok_or_else(|| UnknownList::new(&name, context, ctx.span()))?;
-        let codes = list.entries.iter().map(|entry| Value::from(entry.code.as_str())).collect();
-        Ok(CodeCall { value: arguments.required("value"), list, codes }.as_expr())
-    }
-}
-
-#[derive(Debug, Clone)]
-struct CodeCall {
-    value: Box<dyn Expression>,
-    list: Arc<CodeList>,
-    /// Codes of the entries, made once: handing one out only counts a reference.
-    codes: Arc<[Value]>,
-}
-
-impl FunctionExpression for CodeCall {
-    fn resolve(&self, ctx: &mut Context) -> Resolved {
-        let value = self.value.resolve(ctx)?;
-        let place = with_text(&value, |text| self.list.place(text)).ok_or_else(|| not_text(&value))?;
-        place.and_then(|place| self.codes.get(place)).cloned().ok_or_else(|| self.list.refusal().to_string().into())
-    }
-    fn type_def(&self, _: &TypeState) -> TypeDef {
-        TypeDef::bytes().fallible()
-    }
-}
-
-/// A program names a list that does not exist.
-#[derive(Debug)]
-struct UnknownList {
-    message: String,
-    span: Span,
-}
-
-impl UnknownList {
-    fn new(name: &str, context: Option<&Arc<MapContext>>, span: Span) -> Box<dyn DiagnosticMessage> {
-        let local = context.into_iter().flat_map(|context| context.codes.keys().map(String::as_str));
-        let known: Vec<&str> = local.chain(CodeLists::embedded().names()).collect();
-        let message = format!("there is no code list `{name}`{}", diagnose_hint(name, &known));
-        Box::new(Self { message, span })
-    }
-}
-
-fn diagnose_hint(name: &str, known: &[&str]) -> String {
-    super::diagnose::nearest(name, known).map(|near| format!(", did you mean `{near}`")).unwrap_or_default()
-}
-
-impl fmt::Display for UnknownList {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for UnknownList {}
-
-impl DiagnosticMessage for UnknownList {
-    fn code(&self) -> usize {
-        610
-    }
-    fn labels(&self) -> Vec<Label> {
-        vec![Label::primary(self.message.clone(), self.span)]
-    }
-}
-
-/// `division!(value, foreign: false)`.
-#[derive(Debug)]
-struct DivisionFunction;
-
-impl Function for DivisionFunction {
-    fn identifier(&self) -> &'static str {
-        "division"
-    }
-    fn usage(&self) -> &'static str {
-        "Twelve digits of a division that exists or did once; `foreign: true` also takes codes of other provinces."
-    }
-    fn category(&self) -> &'static str {
-        "Hub"
-    }
-    fn return_kind(&self) -> u16 {
-        kind::BYTES
-    }
-    fn examples(&self) -> &'static [Example] {
-        &[]
-    }
-    fn parameters(&self) -> &'static [Parameter] {
-        const PARAMETERS: &[Parameter] = &[
-            Parameter::required("value", kind::ANY, "6, 9 or 12 digits."),
-            Parameter::optional("foreign", kind::BOOLEAN, "Also take codes of other provinces; a literal."),
-        ];
-        PARAMETERS
-    }
-    fn compile(&self, state: &TypeState, _: &mut FunctionCompileContext, arguments: ArgumentList) -> Compiled {
-        let foreign = arguments.optional_literal("foreign", state)? == Some(Value::Boolean(true));
-        let call = if foreign { division::normalise_anywhere } else { division::normalise };
-        Ok(UnaryCall { value: arguments.required("value"), call }.as_expr())
     }
 }

@@ -38,6 +38,7 @@ use crate::{
 pub mod convert;
 pub mod diagnose;
 pub mod functions;
+mod lookups;
 pub mod output;
 
 pub use output::Mapped;
@@ -200,7 +201,7 @@ impl Mapper {
     fn runaway(&self, steps: u64) -> Fault {
         Fault::new(PROGRAM_RUNAWAY, format!("the program `{}` did not end", self.source.file()))
             .expected(format!("an end within {steps} steps and {} seconds for this row", TIME_LIMIT.as_secs()))
-            .hint("look for a loop inside a loop; `iterate` over the row's own lists only")
+            .hint("look for a loop inside a loop; go over the row's own lists only")
     }
 
     fn metadata(&self, runtime: &MapRuntime, row: &Row) -> Option<Value> {

@@ -112,7 +112,7 @@ impl AdapterSpec {
     pub fn load(dir: &Path) -> Result<Self, Vec<Fault>> {
         let file = dir.join("adapter.toml");
         let shown = file.display().to_string();
-        let text = read_bounded(&file).map_err(|fault| vec![fault])?;
+        let text = read_bounded(&file)?;
         let mut reader = Reader::new(&shown, &text);
         let spec = build(&mut reader, dir);
         let faults = reader.into_faults();
@@ -322,9 +322,7 @@ fn compile(reader: &mut Reader<'_>, table: &reader::Table<'_>, program: &Path, c
         );
         return None;
     }
-    let compiled = read_bounded(program)
-        .map_err(|fault| vec![fault])
-        .and_then(|text| Mapper::compile(&text, &program.display().to_string(), context));
+    let compiled = read_bounded(program).and_then(|text| Mapper::compile(&text, &program.display().to_string(), context));
     match compiled {
         Ok(mapper) => Some(Arc::new(mapper)),
         Err(faults) => {
@@ -334,13 +332,13 @@ fn compile(reader: &mut Reader<'_>, table: &reader::Table<'_>, program: &Path, c
     }
 }
 
-fn read_bounded(path: &Path) -> Result<String, Fault> {
-    let length = fs::metadata(path).map_err(|error| unreadable(path, &error))?.len();
+fn read_bounded(path: &Path) -> Result<String, Vec<Fault>> {
+    let length = fs::metadata(path).map_err(|error| vec![unreadable(path, &error)])?.len();
     if length > MAX_FILE_BYTES {
         let fault = Fault::new(SPEC_UNREADABLE, "the file is too long").in_file(path.display().to_string());
-        return Err(fault.expected(format!("at most {MAX_FILE_BYTES} bytes")));
+        return Err(vec![fault.expected(format!("at most {MAX_FILE_BYTES} bytes"))]);
     }
-    fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+    fs::read_to_string(path).map_err(|error| vec![unreadable(path, &error)])
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
