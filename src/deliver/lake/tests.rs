@@ -47,7 +47,7 @@ fn misfit(columns: &Columns, record: Value) -> crate::error::Fault {
     let mut rows = Rows::new(columns, 1);
     let fault = rows.push(&Delivery { id: DeliveryId::from("d1"), event: event(record) }).unwrap_err();
     assert_eq!(rows.finish().unwrap().num_rows(), 0, "a refused row leaves no trace");
-    fault
+    *fault
 }
 
 #[test]
