@@ -202,9 +202,11 @@ impl LakeSchema {
     }
 }
 
+/// `common/v1` is what `../common/v1.json` and `https://…/common/v1` mean.
 fn name_matches(name: &str, target: &str) -> bool {
-    let last = |text: &str| text.rsplit('/').next().unwrap_or_default().trim_end_matches(".json").to_owned();
-    name == target || last(name) == last(target)
+    let name = name.trim_end_matches(".json");
+    let target = target.trim_start_matches("../").trim_start_matches("./").trim_end_matches(".json");
+    name == target || name.strip_suffix(target).is_some_and(|rest| rest.ends_with('/'))
 }
 
 fn scalar_kind(property: &Value) -> Kind {
