@@ -1,4 +1,8 @@
 //! The lake target against real tables in a folder: exactly once at every step, types, growth, upkeep, other readers.
+//!
+//! The store is SQLite, and with `CIVILHUB_TEST_POSTGRES=postgres://…/postgres` a new database of that server per test.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::{
     collections::HashMap,
@@ -59,9 +63,25 @@ impl Bench {
 }
 
 async fn open_store(folder: &Path) -> Store {
-    let store = Store::open(&format!("sqlite://{}/hub.db", folder.display())).await.unwrap();
+    let url = match std::env::var("CIVILHUB_TEST_POSTGRES") {
+        Ok(server) => database_of(&server, folder).await,
+        Err(_) => format!("sqlite://{}/hub.db", folder.display()),
+    };
+    let store = Store::open(&url).await.unwrap();
     store.migrate().await.unwrap();
     store
+}
+
+/// The database of a test folder, made at its first use.
+async fn database_of(server: &str, folder: &Path) -> String {
+    let name: String =
+        folder.file_name().unwrap().to_string_lossy().to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "");
+    let admin = Store::open(server).await.unwrap();
+    // Not `write`: PostgreSQL makes no database within a transaction. A second call finds it there.
+    let _ = admin.read(&format!("CREATE DATABASE lake_{name}"), &[]).await;
+    admin.close().await;
+    let (server, _) = server.rsplit_once('/').unwrap();
+    format!("{server}/lake_{name}")
 }
 
 fn schemas() -> Vec<LakeSchema> {
@@ -110,7 +130,11 @@ impl StopAfter {
 
 impl Watch for StopAfter {
     fn goes_on(&self, after: Step) -> bool {
-        !self.1.load(Ordering::SeqCst) && (after != self.0 || { self.1.store(true, Ordering::SeqCst); false })
+        !self.1.load(Ordering::SeqCst)
+            && (after != self.0 || {
+                self.1.store(true, Ordering::SeqCst);
+                false
+            })
     }
 }
 
@@ -121,7 +145,9 @@ async fn one_row_per_delivery_whichever_step_was_the_last() {
         let batch = people(0..20);
         let dying = bench.open(LakeOptions { watch: StopAfter::new(step), ..LakeOptions::default() }).await;
         let outcomes = dying.deliver(&batch).await;
-        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Unavailable { fault, .. } if fault.code == lake::STOPPED)));
+        assert!(
+            outcomes.iter().all(|outcome| matches!(outcome, Outcome::Unavailable { fault, .. } if fault.code == lake::STOPPED))
+        );
         drop(dying);
         let next = bench.open(LakeOptions::default()).await;
         let expected = if matches!(step, Step::Committed | Step::Marked) { 20 } else { 0 };
@@ -156,7 +182,8 @@ impl Watch for Interloper {
         if after == self.0 {
             let (done, wait) = std::sync::mpsc::channel();
             if self.1.send(done).is_ok() {
-                let _ = wait.recv();
+                // The runtime must know that this thread waits, or a task queued behind it never runs.
+                let _ = tokio::task::block_in_place(|| wait.recv());
             }
         }
         true
@@ -358,7 +385,9 @@ async fn a_lake_that_fails_is_unavailable_and_loses_nothing() {
     std::fs::write(&table, "in the way").unwrap();
     let outcomes = target.deliver(&people(0..4)).await;
     assert_eq!(delivered(&outcomes), 0);
-    assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Unavailable { fault, .. } if fault.code == lake::UNREACHABLE)));
+    assert!(
+        outcomes.iter().all(|outcome| matches!(outcome, Outcome::Unavailable { fault, .. } if fault.code == lake::UNREACHABLE))
+    );
     std::fs::remove_file(&table).unwrap();
     std::fs::rename(&aside, &table).unwrap();
     assert_eq!(delivered(&target.deliver(&people(0..4)).await), 4);
@@ -453,7 +482,8 @@ async fn python_reads_the_same() {
     };
     let bench = Bench::new();
     let target = bench.open(LakeOptions { small_files: 1, checkpoint_every: 2, ..LakeOptions::default() }).await;
-    let paid = json!({ "amount": "-480.05", "months": 3, "paid_at": "2017-07-03T09:00:00.25+08:00", "members": [{ "姓名": "古丽" }] });
+    let paid =
+        json!({ "amount": "-480.05", "months": 3, "paid_at": "2017-07-03T09:00:00.25+08:00", "members": [{ "姓名": "古丽" }] });
     target.deliver(&[delivery("assistance-payment", "p1", paid)]).await;
     target.deliver(&[delivery("assistance-payment", "p2", json!({}))]).await;
     target.deliver(&people(0..4)).await;
@@ -462,9 +492,17 @@ async fn python_reads_the_same() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/read_lake.py");
     let output = Command::new(python).arg(script).arg(bench.root()).args(["--sample", "2"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let tables: Vec<Value> = output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(|line| serde_json::from_slice(line).unwrap()).collect();
+    let tables: Vec<Value> = output
+        .stdout
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect();
     let payment = &tables[0];
-    assert_eq!((&payment["dataset"], &payment["rows"], &payment["deliveries"]), (&json!("assistance-payment"), &json!(2), &json!(2)));
+    assert_eq!(
+        (&payment["dataset"], &payment["rows"], &payment["deliveries"]),
+        (&json!("assistance-payment"), &json!(2), &json!(2))
+    );
     let types = &payment["types"];
     assert_eq!(types["amount"], "decimal128(12, 2)");
     assert_eq!((&types["months"], &types["ingest_date"]), (&json!("int64"), &json!("date32[day]")));
@@ -474,7 +512,10 @@ async fn python_reads_the_same() {
     assert!(full["paid_at"].as_str().unwrap().starts_with("2017-07-03 01:00:00.250000"), "{}", full["paid_at"]);
     assert_eq!((&empty["amount"], &empty["months"], &empty["delivery_id"]), (&Value::Null, &Value::Null, &json!("p2")));
     let person = &tables[1];
-    assert_eq!((&person["rows"], &person["types"]["alive"], &person["types"]["birth_date"]), (&json!(4), &json!("bool"), &json!("date32[day]")));
+    assert_eq!(
+        (&person["rows"], &person["types"]["alive"], &person["types"]["birth_date"]),
+        (&json!(4), &json!("bool"), &json!("date32[day]"))
+    );
     assert!(person["sample"][0]["name"].as_str().unwrap().starts_with("阿依古丽·d"));
     assert_eq!(person["sample"][0]["ingest_date"], clock::iso_date(clock::today()));
 }

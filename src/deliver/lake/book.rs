@@ -59,7 +59,13 @@ impl Book {
 
     /// Notes a batch and its deliveries as pending. `None` when someone else has one of the deliveries, the transaction
     /// number, or an open batch under the same application id: look again.
-    pub(super) async fn claim(&self, dataset: &str, app_id: &str, txn_version: i64, deliveries: &[String]) -> Result<Option<Batch>, Error> {
+    pub(super) async fn claim(
+        &self,
+        dataset: &str,
+        app_id: &str,
+        txn_version: i64,
+        deliveries: &[String],
+    ) -> Result<Option<Batch>, Error> {
         let now = clock::millis();
         let id = (now << RANDOM_BITS) | i64::from(rand::rng().random_range(0..1_u32 << RANDOM_BITS));
         let count = i64::try_from(deliveries.len()).unwrap_or(i64::MAX);

@@ -22,10 +22,7 @@ use deltalake_core::{
 };
 use serde_json::Value;
 
-use super::{
-    LakeSchema,
-    error::SCHEMA,
-};
+use super::{LakeSchema, error::SCHEMA};
 use crate::error::Fault;
 
 /// Name of the partition column: the day (China) on which the lake took the record.
@@ -143,7 +140,8 @@ impl Columns {
                 Some(kind) => record.push(Column { name, field: field.clone(), kind }),
                 None => {
                     let message = format!("the reference of field `{field}` of `{}` leads nowhere", schema.dataset);
-                    faults.push(Fault::new(SCHEMA, message).at_pointer(place).hint("give the shared definitions with the schema"));
+                    faults
+                        .push(Fault::new(SCHEMA, message).at_pointer(place).hint("give the shared definitions with the schema"));
                 }
             }
         }
@@ -176,7 +174,10 @@ impl LakeSchema {
             // `anyOf: [X, null]` is an optional X; `allOf: [X, constraints]` is an X.
             let parts = property.get(choice).and_then(Value::as_array);
             let typed = parts.into_iter().flatten().filter(|part| part.get("type").and_then(Value::as_str) != Some("null"));
-            let kinds: Option<Vec<Kind>> = typed.filter(|part| part.get("type").is_some() || part.get("$ref").is_some()).map(|part| self.kind(part)).collect();
+            let kinds: Option<Vec<Kind>> = typed
+                .filter(|part| part.get("type").is_some() || part.get("$ref").is_some())
+                .map(|part| self.kind(part))
+                .collect();
             match kinds?.as_slice() {
                 [] => {}
                 [first, rest @ ..] if choice == "allOf" || rest.iter().all(|kind| kind == first) => return Some(*first),
@@ -201,9 +202,11 @@ impl LakeSchema {
     }
 }
 
+/// `common/v1` is what `../common/v1.json` and `https://…/common/v1` mean.
 fn name_matches(name: &str, target: &str) -> bool {
-    let last = |text: &str| text.rsplit('/').next().unwrap_or_default().trim_end_matches(".json").to_owned();
-    name == target || last(name) == last(target)
+    let name = name.trim_end_matches(".json");
+    let target = target.trim_start_matches("../").trim_start_matches("./").trim_end_matches(".json");
+    name == target || name.strip_suffix(target).is_some_and(|rest| rest.ends_with('/'))
 }
 
 fn scalar_kind(property: &Value) -> Kind {
@@ -227,7 +230,9 @@ fn scalar_kind(property: &Value) -> Kind {
         "string" if text("format") == "date-time" => Kind::Time,
         "string" if is_money(text("pattern")) => Kind::Money,
         "string" => Kind::Text,
-        "" if property.get("enum").and_then(Value::as_array).is_some_and(|values| values.iter().all(Value::is_string)) => Kind::Text,
+        "" if property.get("enum").and_then(Value::as_array).is_some_and(|values| values.iter().all(Value::is_string)) => {
+            Kind::Text
+        }
         _ => Kind::Json,
     }
 }

@@ -25,7 +25,7 @@ use super::{
 /// Rows read at a time.
 const ROWS_AT_ONCE: usize = 8_192;
 /// The most files that one merge takes: bounds its time and its commit.
-const FILES_AT_ONCE: usize = 256;
+const FILES_AT_ONCE: usize = 1_024;
 /// How often the commit is tried while other commits come in between.
 const ATTEMPTS: usize = 20;
 
@@ -110,7 +110,8 @@ pub(super) async fn compact(writer: &Mutex<Writer>, ingest_date: &str, target_by
     table.limited(table.durable.flush(&path)).await?.map_err(|error| Error::reason(&table.dataset, error))?;
     let add = Action::Add(stats.action(&path, bytes, ingest_date, false));
     commit(writer, &plan, add, target_bytes).await?;
-    let done = Compacted { dataset: table.dataset, ingest_date: ingest_date.to_owned(), files: plan.files.len(), rows: plan.rows };
+    let done =
+        Compacted { dataset: table.dataset, ingest_date: ingest_date.to_owned(), files: plan.files.len(), rows: plan.rows };
     tracing::info!(dataset = %done.dataset, day = %done.ingest_date, files = done.files, rows = done.rows, "small files merged");
     Ok(Some(done))
 }

@@ -9,6 +9,8 @@ use super::{Error, location, table::limited};
 
 /// Longest wait for one answer of the lake's storage.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
+/// Stands in errors where no dataset is known yet.
+const ROOT: &str = "(root)";
 
 /// Rows per dataset, by name. Tables that the hub did not make are counted too.
 ///
@@ -16,11 +18,11 @@ const TIME_LIMIT: Duration = Duration::from_secs(60);
 /// [`super::LOCATION`] for an unusable root, or what the storage says.
 pub async fn counts(root: &str, storage: &HashMap<String, String>) -> Result<Vec<(String, u64)>, Error> {
     let root = location(root)?;
-    let failed = |error| Error::table("", error);
+    let failed = |error| Error::table(ROOT, error);
     let lake = DeltaTableBuilder::from_url(root.clone()).map_err(failed)?.with_storage_options(storage.clone());
     let store = lake.build_storage().map_err(failed)?.object_store(None);
-    let listed = limited("", TIME_LIMIT, store.list_with_delimiter(None)).await?;
-    let folders = listed.map_err(|error| Error::reason("", error))?.common_prefixes;
+    let listed = limited(ROOT, TIME_LIMIT, store.list_with_delimiter(None)).await?;
+    let folders = listed.map_err(|error| Error::reason(ROOT, error))?.common_prefixes;
     let mut counts = Vec::with_capacity(folders.len());
     for dataset in folders.iter().filter_map(|folder| folder.filename()) {
         let failed = |error| Error::table(dataset, error);

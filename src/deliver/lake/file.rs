@@ -7,9 +7,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use deltalake_core::{
     arrow::{
-        array::{AsArray, RecordBatch},
-        compute::{max, min},
-        datatypes::{Int64Type, TimestampMicrosecondType},
+        array::{AsArray, RecordBatch, new_null_array},
+        compute::{cast, max, min},
+        datatypes::{Int64Type, SchemaRef, TimestampMicrosecondType},
     },
     kernel::Add,
     logstore::object_store::path::Path,
@@ -135,8 +135,7 @@ fn millis_text(millis: i64) -> String {
 }
 
 /// The same batch in the columns of `schema`: missing ones are null, other representations are cast.
-pub(super) fn align(batch: &RecordBatch, schema: &deltalake_core::arrow::datatypes::SchemaRef) -> Result<RecordBatch, ParquetError> {
-    use deltalake_core::arrow::{array::new_null_array, compute::cast};
+pub(super) fn align(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ParquetError> {
     let mut arrays = Vec::with_capacity(schema.fields().len());
     for field in schema.fields() {
         arrays.push(match batch.column_by_name(field.name()) {

@@ -185,7 +185,8 @@ impl LakeTarget {
         }
     }
 
-    /// One round of upkeep; call it every minute or so, from one task. Merges at most one partition.
+    /// One round of upkeep; call it every minute or so, from one task, and again at once while it merges something.
+    /// A round merges at most one partition.
     ///
     /// # Errors
     /// The first failure; what was done before it stays done, and the next round takes up the rest.
@@ -249,7 +250,8 @@ impl Target for LakeTarget {
         for answered in futures_util::future::join_all(work).await {
             outcomes.extend(answered);
         }
-        let missing = || Outcome::Unavailable { fault: Fault::new(UNREACHABLE, "no answer for this delivery"), retry_after: None };
+        let missing =
+            || Outcome::Unavailable { fault: Fault::new(UNREACHABLE, "no answer for this delivery"), retry_after: None };
         batch.iter().map(|delivery| outcomes.get(delivery.id.as_str()).cloned().unwrap_or_else(missing)).collect()
     }
 
@@ -286,8 +288,13 @@ fn location(root: &str) -> Result<Url, Error> {
 }
 
 fn table_url(root: &Url, dataset: &str) -> Result<Url, Error> {
-    let plain = !dataset.is_empty() && dataset.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    let fault = || Faults(vec![Fault::new(SCHEMA, format!("`{dataset}` is no name of a dataset")).expected("lower-case letters, digits and -")]);
+    let plain =
+        !dataset.is_empty() && dataset.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    let fault = || {
+        Faults(vec![
+            Fault::new(SCHEMA, format!("`{dataset}` is no name of a dataset")).expected("lower-case letters, digits and -"),
+        ])
+    };
     if !plain {
         return Err(fault().into());
     }

@@ -57,7 +57,7 @@ impl<'c> Rows<'c> {
     ///
     /// # Errors
     /// [`MISFIT`], naming the first field that does not fit and listing the others; nothing is appended then.
-    pub(super) fn push(&mut self, delivery: &Delivery) -> Result<(), Fault> {
+    pub(super) fn push(&mut self, delivery: &Delivery) -> Result<(), Box<Fault>> {
         let mut misfits = Misfits::default();
         let mut cells = Vec::with_capacity(self.builders.len());
         event_cells(delivery, &mut cells, &mut misfits);
@@ -67,7 +67,7 @@ impl<'c> Rows<'c> {
             *cell = Cell::Json(extra);
         }
         if let Some(fault) = misfits.into_fault() {
-            return Err(fault);
+            return Err(Box::new(fault));
         }
         for (builder, cell) in self.builders.iter_mut().zip(cells) {
             builder.append(cell);

@@ -19,8 +19,7 @@ pub enum Step {
 
 impl Step {
     /// All of them, in order.
-    pub const ALL: [Self; 6] =
-        [Self::LookedUp, Self::Encoded, Self::Claimed, Self::FileWritten, Self::Committed, Self::Marked];
+    pub const ALL: [Self; 6] = [Self::LookedUp, Self::Encoded, Self::Claimed, Self::FileWritten, Self::Committed, Self::Marked];
 }
 
 /// Watches the writer; tests use it to die between two steps.

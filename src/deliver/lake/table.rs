@@ -52,7 +52,8 @@ impl Table {
     pub(super) async fn open(dataset: &str, url: Url, columns: &Columns, options: &LakeOptions) -> Result<Self, Error> {
         let durable = Durable::of(&url);
         let builder = DeltaTableBuilder::from_url(url).map_err(|error| Error::table(dataset, error))?;
-        let delta = builder.with_storage_options(options.storage.clone()).build().map_err(|error| Error::table(dataset, error))?;
+        let delta =
+            builder.with_storage_options(options.storage.clone()).build().map_err(|error| Error::table(dataset, error))?;
         let mut table = Self { dataset: dataset.to_owned(), delta, durable, limit: options.time_limit };
         if !table.exists().await? {
             table.create(columns, options).await?;
@@ -86,7 +87,13 @@ impl Table {
                 Ok(())
             }
             // Another process was faster: then it is there.
-            Err(error) => if self.exists().await? { Ok(()) } else { Err(self.error(error)) },
+            Err(error) => {
+                if self.exists().await? {
+                    Ok(())
+                } else {
+                    Err(self.error(error))
+                }
+            }
         }
     }
 
@@ -117,7 +124,8 @@ impl Table {
                 None => missing.push(field),
                 Some(found) if found.data_type() == field.data_type() && found.name() == field.name() => {}
                 Some(found) => {
-                    let message = format!("column `{}` of the table of `{}` is `{}`", field.name(), self.dataset, found.data_type());
+                    let message =
+                        format!("column `{}` of the table of `{}` is `{}`", field.name(), self.dataset, found.data_type());
                     let fault = Fault::new(INCOMPATIBLE, message).in_file(self.delta.table_url().path()).at_column(field.name());
                     let hint = "a change of type needs a new major version of the dataset, or a table rewritten by hand";
                     faults.push(fault.expected(field.data_type().to_string()).hint(hint));
@@ -177,7 +185,12 @@ impl Table {
 
     /// Replaces files by others with the same rows. Only on exactly the state that was read: the library's own check does
     /// not see that two rewrites remove the same file.
-    pub(super) async fn rewrite(&mut self, actions: Vec<Action>, target_bytes: u64, transaction: Transaction) -> Result<Option<u64>, Error> {
+    pub(super) async fn rewrite(
+        &mut self,
+        actions: Vec<Action>,
+        target_bytes: u64,
+        transaction: Transaction,
+    ) -> Result<Option<u64>, Error> {
         let optimize = DeltaOperation::Optimize { predicate: None, target_size: i64::try_from(target_bytes).unwrap_or(i64::MAX) };
         let properties = properties().with_max_retries(0).with_application_transaction(transaction);
         match self.commit(actions, optimize, properties).await? {

@@ -47,7 +47,7 @@ fn misfit(columns: &Columns, record: Value) -> crate::error::Fault {
     let mut rows = Rows::new(columns, 1);
     let fault = rows.push(&Delivery { id: DeliveryId::from("d1"), event: event(record) }).unwrap_err();
     assert_eq!(rows.finish().unwrap().num_rows(), 0, "a refused row leaves no trace");
-    fault
+    *fault
 }
 
 #[test]
@@ -68,14 +68,18 @@ fn every_kind_has_its_column() {
 
 #[test]
 fn references_and_choices_are_followed() {
-    let shared = BTreeMap::from([(
-        "https://civilhub/common/types.json".to_owned(),
-        json!({ "$defs": { "money": { "type": "string", "pattern": r"^-?\d{1,10}\.\d{2}$" }, "paid": { "$ref": "#/$defs/money" } } }),
-    )]);
+    let other = ("another/v1".to_owned(), json!({ "$defs": { "paid": { "type": "integer" } } }));
+    let shared = BTreeMap::from([
+        other,
+        (
+            "common/v1".to_owned(),
+            json!({ "$defs": { "money": { "type": "string", "pattern": r"^-?\d{1,10}\.\d{2}$" }, "paid": { "$ref": "#/$defs/money" } } }),
+        ),
+    ]);
     let schema = json!({
         "$defs": { "day": { "type": "string", "format": "date" } },
         "properties": {
-            "a": { "$ref": "#/$defs/day" }, "b": { "$ref": "../common/types.json#/$defs/paid" },
+            "a": { "$ref": "#/$defs/day" }, "b": { "$ref": "../common/v1.json#/$defs/paid" },
             "c": { "anyOf": [{ "$ref": "#/$defs/day" }, { "type": "null" }] },
             "d": { "oneOf": [{ "type": "string" }, { "type": "integer" }] },
             "e": { "allOf": [{ "$ref": "#/$defs/day" }, { "description": "x" }] }, "f": { "enum": ["1", "2"] },

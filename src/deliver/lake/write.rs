@@ -9,6 +9,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use deltalake_core::{
+    arrow::array::RecordBatch,
     kernel::{Action, Transaction},
     logstore::object_store::{ObjectStoreExt as _, path::Path},
 };
@@ -28,7 +29,6 @@ use crate::{
     clock,
     deliver::{Delivery, Outcome},
 };
-use deltalake_core::arrow::array::RecordBatch;
 
 /// How often a batch is looked up again because others had part of it.
 const ATTEMPTS: usize = 4;
@@ -124,7 +124,7 @@ impl Writer {
                         outcomes.insert(id.to_owned(), Outcome::Delivered { receipt: String::new() });
                     }
                     Err(fault) => {
-                        outcomes.insert(id.to_owned(), Outcome::Refused(fault));
+                        outcomes.insert(id.to_owned(), Outcome::Refused(*fault));
                     }
                 }
             }
