@@ -29,10 +29,20 @@ pub enum Error {
     Options(Faults),
     /// A file could not be read or written.
     #[error("{fault}")]
-    File { fault: Box<Fault>, source: std::io::Error },
+    File {
+        /// What to show, with the path.
+        fault: Box<Fault>,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The simulated database could not be written.
     #[error("{fault}")]
-    Database { fault: Box<Fault>, source: sqlx::Error },
+    Database {
+        /// What to show, with the path.
+        fault: Box<Fault>,
+        /// What the driver said.
+        source: sqlx::Error,
+    },
     /// Input of the mock or the push is broken, or the other side says no.
     #[error(transparent)]
     Refused(Box<Fault>),

@@ -116,6 +116,7 @@ const HOMOPHONE: u64 = 150;
 /// How a person stands in one row of one system.
 #[derive(Debug, Clone)]
 pub struct Recorded {
+    /// The name as the system has it.
     pub name: String,
     /// Empty where the system has no number.
     pub number: String,

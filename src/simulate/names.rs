@@ -8,9 +8,13 @@ use super::random::Random;
 /// A people, with its code of GB 3304.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum People {
+    /// 汉族.
     Han,
+    /// 蒙古族.
     Mongol,
+    /// 朝鲜族.
     Korean,
+    /// 满族.
     Manchu,
 }
 

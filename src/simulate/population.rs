@@ -20,24 +20,34 @@ use super::random::Random;
 pub struct Who {
     /// Running number from 1.
     pub no: u64,
+    /// The true name.
     pub name: String,
     /// The right 18-character number, whatever the systems wrote.
     pub number: String,
+    /// The day of birth, which the number repeats.
     pub birth: Date,
+    /// True for men; the order code of the number is odd for them.
     pub man: bool,
 }
 
 /// A person of the population.
 #[derive(Debug, Clone)]
 pub struct Person {
+    /// Identity.
     pub who: Who,
+    /// Decides name and the code of `NATION`.
     pub people: People,
     /// Relation to the head of household, GB/T 4761.
     pub relation: &'static str,
+    /// Eleven digits that ring nowhere.
     pub mobile: String,
+    /// Where benefits are paid to.
     pub bank: &'static Bank,
+    /// Card number with a right Luhn digit.
     pub account: String,
+    /// Day of death, if in the last three months.
     pub died: Option<Date>,
+    /// The old-age allowance, from the age of 80.
     pub senior: Option<Senior>,
 }
 
@@ -46,9 +56,11 @@ pub struct Person {
 pub struct Family {
     /// Running number from 1.
     pub no: u64,
+    /// Village or community of registration and residence.
     pub place: Place,
     /// The first member is the head.
     pub members: Vec<Person>,
+    /// Urban dibao, for some families in towns.
     pub dibao: Option<Dibao>,
 }
 

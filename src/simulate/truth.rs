@@ -3,6 +3,18 @@
 //! `persons.csv` has one line for every appearance of a person in a row that names one; `faults.csv` one line for
 //! every planted fault; `alerts.csv` one line for every hit a supervision rule must find; `summary.json` the counts
 //! and is written last: without it the export is not whole.
+//!
+//! | object | key | parent |
+//! |---|---|---|
+//! | `DB_FAMILY`, `DB_MEMBER`, `DB_PAY` | primary key of the table | family of a member or payment |
+//! | `HH` | `HHH` | |
+//! | `GL_full`, `GL_delta` | `LNZH` | |
+//! | `PAY`, `RET` | batch number and serial number, 24 characters | batch number |
+//! | `accept` | `acceptNo` | |
+//! | `report` | `<eventNo>-<divisionCode>-<seq>` as sent | |
+//!
+//! A fault without a key is one of a whole file. Rejections are told per row of the object; where an adapter reads members
+//! nested in their family, a member's fault refuses the family in `parent`.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -42,7 +54,9 @@ pub struct SystemSummary {
 /// What was written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
+    /// Persons of the population.
     pub persons: u64,
+    /// The seed they were drawn with.
     pub seed: u64,
     /// `yyyy-mm-dd`.
     pub today: String,
@@ -53,6 +67,7 @@ pub struct Summary {
 /// Where a row is.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Spot<'a> {
+    /// Slug.
     pub system: &'static str,
     /// Table or object of the layout.
     pub object: &'static str,

@@ -1,5 +1,7 @@
 //! The simulated exports, read back by small readers of their own and held against the truth.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panic")]
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

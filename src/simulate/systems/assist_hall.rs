@@ -26,7 +26,7 @@ pub const FILE: &str = "accept.ndjson";
 const OBJECT: &str = "accept";
 
 const HABITS: Habits = Habits { missing: 20, lower_case_x: true, gbk: false, padded_names: false };
-/// Adults of ten thousand who applied in the last two months.
+/// Living adults of ten thousand who applied in the last two months.
 const APPLIES: u64 = 1_800;
 /// Items of the halls, by the hub's list of services.
 const ITEMS: [(&str, u64); 8] =
@@ -107,8 +107,8 @@ impl System for AssistHall {
     async fn family(&mut self, family: &Family, truth: &mut Truth) -> Result<(), Error> {
         let mut random = Random::new(self.seed, SLUG, family.no);
         for person in &family.members {
-            let adult = age(person.who.birth, self.today) >= 18;
-            if adult && random.chance(APPLIES) {
+            let able = age(person.who.birth, self.today) >= 18 && person.died.is_none();
+            if able && random.chance(APPLIES) {
                 self.accept(person, family.place, &mut random, truth)?;
             }
         }

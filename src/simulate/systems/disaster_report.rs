@@ -52,7 +52,8 @@ struct Body {
     arrives: i64,
     key: String,
     kind: Option<Kind>,
-    value: Value,
+    /// The body as text: a tree of JSON values would need six times the memory.
+    text: String,
 }
 
 /// A flood as one township sees it.
@@ -141,20 +142,20 @@ impl DisasterReport {
         });
         let key = format!("{}-{division}-{seq}", flood.event);
         let arrives = submitted.assume_utc().unix_timestamp() + random.between(0, LATEST);
-        self.send(Body { arrives, key, kind, value }, submitted, random);
+        let body = Body { arrives, key, kind, text: value.to_string() };
+        self.send(body, value, submitted, random);
     }
 
     /// Queues a body, and what comes after it: the same again, or its first draft of half an hour before.
-    fn send(&mut self, body: Body, submitted: PrimitiveDateTime, random: &mut Random) {
+    fn send(&mut self, body: Body, mut value: Value, submitted: PrimitiveDateTime, random: &mut Random) {
         if body.kind.is_none() && random.chance(REPEAT) {
             let arrives = body.arrives + random.between(1, 2 * LATEST);
-            self.bodies.push(Body { arrives, key: body.key.clone(), kind: Some(Kind::Repeat), value: body.value.clone() });
+            self.bodies.push(Body { arrives, key: body.key.clone(), kind: Some(Kind::Repeat), text: body.text.clone() });
         } else if body.kind.is_none() && random.chance(faults::STALE) {
-            let mut value = body.value.clone();
             value["submitTime"] = json!(stamp(submitted - Duration::minutes(30)));
             value["indicators"] = json!({ "A02": 1 });
             let arrives = body.arrives + random.between(1, LATEST);
-            self.bodies.push(Body { arrives, key: body.key.clone(), kind: Some(Kind::Stale), value });
+            self.bodies.push(Body { arrives, key: body.key.clone(), kind: Some(Kind::Stale), text: value.to_string() });
         }
         self.bodies.push(body);
     }
@@ -175,7 +176,7 @@ impl System for DisasterReport {
         let path = self.start.folder.join(FILE);
         let mut out = BufWriter::new(File::create(&path).map_err(Error::file(&path))?);
         for (place, body) in self.bodies.iter().enumerate() {
-            writeln!(out, "{}", body.value).map_err(Error::file(&path))?;
+            writeln!(out, "{}", body.text).map_err(Error::file(&path))?;
             let spot = Spot { system: SLUG, object: OBJECT, file: FILE, row: place as u64 + 1, key: &body.key, parent: "" };
             truth.row(&spot);
             body.kind.map_or(Ok(()), |kind| truth.fault(&spot, kind))?;

@@ -32,8 +32,11 @@ pub trait System: Send {
 pub struct Start {
     /// The system's own folder; it exists.
     pub folder: PathBuf,
+    /// Decides every draw.
     pub seed: u64,
+    /// The day the exports are drawn.
     pub today: Date,
+    /// Size of the whole population.
     pub persons: u64,
 }
 

@@ -222,6 +222,7 @@ fn delta_file(folder: &Path, day: Date) -> Result<TrailerFile, Error> {
 /// How Excel was kept from eating digits: mostly `="…"`, sometimes an apostrophe, sometimes not at all.
 fn excel(digits: &str, random: &mut Random) -> String {
     match random.below(10) {
+        _ if digits.is_empty() => String::new(),
         0..6 => format!("=\"{digits}\""),
         6..8 => format!("'{digits}"),
         _ => digits.to_owned(),

@@ -10,11 +10,13 @@ use crate::simulate::error::Error;
 /// A column.
 #[derive(Debug, Clone, Copy)]
 pub struct Field {
+    /// At most ten ASCII characters.
     pub name: &'static str,
     /// `C`, `N` or `D`.
     pub kind: u8,
     /// Bytes.
     pub length: u8,
+    /// Digits behind the point, for `N`.
     pub decimals: u8,
 }
 

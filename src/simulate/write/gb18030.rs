@@ -21,6 +21,7 @@ pub struct TrailerFile {
 /// How the trailer of a file lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trailer {
+    /// Count and digest hold.
     Right,
     /// As after a transfer that changed a byte.
     WrongDigest,
