@@ -1,6 +1,8 @@
 //! The person index over a real store: SQLite always, PostgreSQL when `CIVILHUB_TEST_PG` holds the URL of a server where
 //! databases may be made.
 
+#![allow(clippy::unwrap_used, reason = "helpers outside `#[test]` functions are tests too")]
+
 use std::{
     collections::HashSet,
     sync::{
