@@ -225,7 +225,7 @@ mod checks {
             query("fund-payment", "p:1", "周九", &number(1)),
             query("shelter", "s:1", "周九", &number(1)),
             query("shelter", "", "无名", ""),
-            query("shelter", "", "无名", ""),
+            PersonQuery { event: "another".into(), ..query("shelter", "", "无名", "") },
         ];
         let answers = index.resolve(&batch).await.unwrap();
         let first: HashSet<&PersonKey> = answers[..4].iter().map(|answer| &answer.key).collect();
@@ -235,6 +235,14 @@ mod checks {
         assert_eq!(count(&store, "person").await, 3);
         assert_eq!(count(&store, "identity_event").await, 0, "nobody has seen the key that went");
         assert!(index.resolve(&[]).await.unwrap().is_empty());
+
+        // The process died before it acked, and everything comes again: nobody is made twice.
+        let after = database.index().await.resolve(&batch).await.unwrap();
+        assert!(answers.iter().zip(&after).all(|(before, after)| before.key == after.key && !after.created));
+        let clash = PersonQuery { event: "third".into(), ..query("shelter", "", "李秀英", &number(1)) };
+        let first = one(&index, clash.clone()).await;
+        assert_eq!(one(&database.index().await, clash).await.key, first.key);
+        assert_eq!(count(&store, "person").await, 4);
     }
 
     pub(super) async fn routers_at_once_make_each_citizen_once(database: &Database) {
