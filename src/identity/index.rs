@@ -153,6 +153,13 @@ impl StoreIndex {
             let decided: Vec<_> = decisions.iter().zip(asked).map(|(decision, asked)| (key(decision.person), *asked)).collect();
             self.matcher.learn(&mut tx, &decided).await?;
             tx.commit().await?;
+            if !plan.merges.is_empty() || !plan.reviews.is_empty() {
+                tracing::info!(
+                    merged = plan.merges.len(),
+                    reviews = plan.reviews.len(),
+                    "identity: persons joined or put to review"
+                );
+            }
         }
         Ok(Some(asked.iter().zip(decisions).map(|(asked, decision)| self.answer(&plan, asked, decision)).collect()))
     }

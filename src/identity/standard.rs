@@ -78,6 +78,7 @@ pub struct Standard {
 }
 
 impl Standard {
+    /// Standardises, classifies and hashes.
     pub fn of(query: &PersonQuery, keys: &IdentityKeys) -> Self {
         let filled = |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
         let birth_date = filled(&query.birth_date);
