@@ -36,9 +36,9 @@ impl KeyCache {
 
     /// The key, if everything that the query says is already on record: nothing to write, nothing to compare.
     pub(super) fn find(&self, asked: &Standard) -> Option<PersonKey> {
-        let by_reference = match &asked.reference_id {
-            Some(id) => Some(self.references.get(&short(id))?),
-            None => None,
+        let by_reference = match asked.has_reference || asked.evidence().is_none() {
+            true => Some(self.references.get(&short(&asked.reference_id))?),
+            false => None,
         };
         let by_number = match asked.evidence() {
             Some(number) => Some(self.numbers.get(&short(&number.hash))?),
@@ -63,9 +63,7 @@ impl KeyCache {
     }
 
     pub(super) fn forget(&self, asked: &Standard) {
-        if let Some(id) = &asked.reference_id {
-            self.references.invalidate(&short(id));
-        }
+        self.references.invalidate(&short(&asked.reference_id));
         if let Some(number) = &asked.number {
             self.numbers.invalidate(&short(&number.hash));
         }

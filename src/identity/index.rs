@@ -150,9 +150,16 @@ impl StoreIndex {
                 return Ok(None);
             }
             let key = |person: usize| plan.persons[plan.root(person)].key.clone();
-            let linked: Vec<_> = plan.links.iter().map(|(person, asked, _)| (key(*person), *asked)).collect();
-            self.matcher.learn(&mut tx, &linked).await?;
+            let decided: Vec<_> = decisions.iter().zip(asked).map(|(decision, asked)| (key(decision.person), *asked)).collect();
+            self.matcher.learn(&mut tx, &decided).await?;
             tx.commit().await?;
+            if !plan.merges.is_empty() || !plan.reviews.is_empty() {
+                tracing::info!(
+                    merged = plan.merges.len(),
+                    reviews = plan.reviews.len(),
+                    "identity: persons joined or put to review"
+                );
+            }
         }
         Ok(Some(asked.iter().zip(decisions).map(|(asked, decision)| self.answer(&plan, asked, decision)).collect()))
     }
@@ -187,8 +194,8 @@ impl StoreIndex {
     /// The resolution of a committed decision, remembered in the cache.
     fn answer(&self, plan: &Plan<'_>, asked: &Standard, decision: Decision) -> Resolution {
         let person = &plan.persons[plan.root(decision.person)];
-        if let Some(id) = asked.reference_id.as_ref().filter(|_| plan.is_linked(asked, decision.person)) {
-            self.cache.put_reference(id, &person.key);
+        if plan.is_linked(asked, decision.person) {
+            self.cache.put_reference(&asked.reference_id, &person.key);
         }
         if let Some(number) = asked.evidence().filter(|number| person.numbers.contains(&number.hash)) {
             self.cache.put_number(&number.hash, &person.key, &person.profile);
@@ -242,7 +249,7 @@ fn remembered(key: PersonKey, asked: &Standard) -> Resolution {
 /// Distinct number hashes and reference ids of a batch, as look-up rows.
 fn wanted(asked: &[&Standard]) -> Value {
     let numbers: HashSet<&String> = asked.iter().filter_map(|asked| asked.evidence()).map(|number| &number.hash).collect();
-    let references: HashSet<&String> = asked.iter().filter_map(|asked| asked.reference_id.as_ref()).collect();
+    let references: HashSet<&String> = asked.iter().map(|asked| &asked.reference_id).collect();
     let numbers = numbers.into_iter().map(|hash| json!({"n": hash}));
     numbers.chain(references.into_iter().map(|id| json!({"r": id}))).collect()
 }

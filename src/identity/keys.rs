@@ -32,6 +32,7 @@ pub struct IdentityKeys {
 }
 
 impl IdentityKeys {
+    /// Keys as raw bytes; both must be random and kept for the life of the index.
     pub fn new(hmac: [u8; 32], aes: [u8; 32]) -> Self {
         Self { hmac: Hmac::new(&block(hmac)), aes: Aes256Gcm::new(&aes.into()) }
     }

@@ -28,11 +28,12 @@ pub trait Matcher: Send + Sync {
     /// The store failed.
     async fn decide(&self, tx: &mut Tx, undecided: &[&Standard]) -> Result<Vec<Verdict>, Error>;
 
-    /// Is told of every query that was linked to a person by new evidence, to keep its own tables; same transaction.
+    /// Is told whom each query of a batch was resolved to when anything new was written, to keep its own tables in the
+    /// same transaction. A query may come again after a retry.
     ///
     /// # Errors
     /// The store failed.
-    async fn learn(&self, tx: &mut Tx, linked: &[(PersonKey, &Standard)]) -> Result<(), Error>;
+    async fn learn(&self, tx: &mut Tx, decided: &[(PersonKey, &Standard)]) -> Result<(), Error>;
 }
 
 /// Knows nothing: whoever is not found by number or reference is new.

@@ -46,7 +46,8 @@ use crate::{
 #[derive(Clone)]
 pub struct PersonQuery {
     pub system: System,
-    /// The system's own stable id of the person; empty when it has none.
+    /// The system's own stable id of the person. Empty when it has none: then the event stands in, and only the same
+    /// record finds the person again.
     pub reference: String,
     pub name: Option<String>,
     pub number: Option<String>,

@@ -28,6 +28,7 @@ impl Class {
         matches!(self, Self::Strong | Self::Old)
     }
 
+    /// The name kept in the store.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Strong => "strong",

@@ -122,7 +122,7 @@ impl<'a> Plan<'a> {
     }
 
     fn referenced(&self, asked: &Standard) -> Option<usize> {
-        asked.reference_id.as_ref().and_then(|id| self.by_reference.get(id)).map(|person| self.root(*person))
+        self.by_reference.get(&asked.reference_id).map(|person| self.root(*person))
     }
 
     fn holder(&self, asked: &Standard) -> Option<usize> {
@@ -270,8 +270,11 @@ impl<'a> Plan<'a> {
     }
 
     fn link(&mut self, asked: &'a Standard, person: usize, evidence: Evidence) {
-        let Some(id) = &asked.reference_id else { return };
-        self.by_reference.insert(id.clone(), person);
+        // The event stands in for a missing reference only where no number will find the person again.
+        if !asked.has_reference && self.holder(asked) == Some(person) {
+            return;
+        }
+        self.by_reference.insert(asked.reference_id.clone(), person);
         self.links.push((person, asked, evidence));
         self.touch(person);
     }

@@ -67,8 +67,10 @@ pub struct Standard {
     pub system: System,
     /// As it may be stored: digits that could be an identity or account number are replaced by a keyed hash.
     pub reference: String,
-    /// Stands for (system, reference); none when the system has no id for the person.
-    pub reference_id: Option<String>,
+    /// Keyed hash that stands for (system, reference). Without a reference it stands for the event and all that it says
+    /// of the person, so that the same record finds the same person when it comes again.
+    pub reference_id: String,
+    pub has_reference: bool,
     /// Any number that was given, of whatever class.
     pub number: Option<Number>,
     pub profile: Profile,
@@ -76,6 +78,7 @@ pub struct Standard {
 }
 
 impl Standard {
+    /// Standardises, classifies and hashes.
     pub fn of(query: &PersonQuery, keys: &IdentityKeys) -> Self {
         let filled = |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
         let birth_date = filled(&query.birth_date);
@@ -90,18 +93,32 @@ impl Standard {
             phone: filled(&query.phone),
         };
         let reference = query.reference.trim();
-        let reference_id = (!reference.is_empty()).then(|| keys.reference_id(query.system.as_str(), reference));
-        let reference = match &reference_id {
-            Some(id) if may_hold_a_number(reference) => format!("hash:{id}"),
-            _ => reference.to_owned(),
+        let has_reference = !reference.is_empty();
+        let reference_id = match has_reference {
+            true => keys.reference_id(query.system.as_str(), reference),
+            false => mention_id(query, number.as_ref(), &profile, keys),
         };
-        Self { system: query.system.clone(), reference, reference_id, number, profile, event: query.event.clone() }
+        let reference = match (has_reference, may_hold_a_number(reference)) {
+            (true, true) => format!("hash:{reference_id}"),
+            (true, false) => reference.to_owned(),
+            (false, _) => format!("event:{}", query.event),
+        };
+        Self { system: query.system.clone(), reference, reference_id, has_reference, number, profile, event: query.event.clone() }
     }
 
     /// The number, if it may find a person.
     pub fn evidence(&self) -> Option<&Number> {
         self.number.as_ref().filter(|number| number.class.is_evidence())
     }
+}
+
+/// Two persons of one record with equal details and neither number nor reference cannot be told apart by anybody.
+fn mention_id(query: &PersonQuery, number: Option<&Number>, profile: &Profile, keys: &IdentityKeys) -> String {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let Profile { name, birth_date, sex, phone } = profile;
+    let number = number.map_or("", |number| &number.hash);
+    let parts = [query.system.as_str(), query.event.as_str(), number, &text(name), &text(birth_date), &text(sex), &text(phone)];
+    hex::encode(keys.hash(b"mention", &parts))
 }
 
 /// Fifteen digits in a row: an identity number, old or new, or a bank card.
@@ -136,7 +153,8 @@ mod tests {
         assert_eq!(Standard::of(&query("family:F1"), &keys).reference, "family:F1");
         let hidden = Standard::of(&query("id:220171197001010053"), &keys);
         assert!(hidden.reference.starts_with("hash:") && !hidden.reference.contains("220171"));
-        assert!(Standard::of(&query(" "), &keys).reference_id.is_none());
+        let nameless = Standard::of(&query(" "), &keys);
+        assert!(!nameless.has_reference && nameless.reference == "event:e");
         assert!(hidden.number.is_none());
     }
 

@@ -18,6 +18,8 @@ pub const BAD_REFERENCE: Code = Code::new(4004);
 
 /// Schemas are trees a person reads: deeper nesting of references than this is a loop.
 const DEEPEST: usize = 32;
+/// `<dataset>/v1.json` needs one level; the limit ends a loop of links.
+const DEEPEST_FOLDER: usize = 4;
 /// Keywords whose value is one schema.
 const SCHEMA: [&str; 10] = [
     "additionalProperties",
@@ -45,11 +47,11 @@ impl Folder {
     /// Reads everything; files that fail are reported and left out.
     pub(super) fn read(dir: &Path, faults: &mut Vec<Fault>) -> Self {
         let mut folder = Self { files: BTreeMap::new() };
-        folder.read_dir(dir, "", faults);
+        folder.read_dir(dir, "", 0, faults);
         folder
     }
 
-    fn read_dir(&mut self, dir: &Path, prefix: &str, faults: &mut Vec<Fault>) {
+    fn read_dir(&mut self, dir: &Path, prefix: &str, depth: usize, faults: &mut Vec<Fault>) {
         let unreadable = |error: std::io::Error| {
             let message = format!("the schema folder cannot be read: {error}");
             Fault::new(UNREADABLE, message).in_file(dir.display().to_string()).hint("check `schemas.dir` and its permissions")
@@ -63,9 +65,12 @@ impl Folder {
                 Ok(entry) => entry.path(),
                 Err(error) => return faults.push(unreadable(error)),
             };
-            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-            if path.is_dir() && name != "examples" {
-                self.read_dir(&path, &format!("{prefix}{name}/"), faults);
+            // A mounted ConfigMap keeps its versions in folders that start with a dot.
+            let Some(name) = path.file_name().and_then(|name| name.to_str()).filter(|name| !name.starts_with('.')) else {
+                continue;
+            };
+            if path.is_dir() && name != "examples" && depth < DEEPEST_FOLDER {
+                self.read_dir(&path, &format!("{prefix}{name}/"), depth + 1, faults);
             } else if name.ends_with(".json") {
                 self.read_file(&path, format!("{prefix}{name}"), faults);
             }

@@ -20,11 +20,11 @@
 pub mod codes;
 pub mod dataset;
 pub mod diff;
-mod fault;
+pub mod fault;
 pub mod field;
 pub mod formats;
-mod inline;
-mod meta;
+pub mod inline;
+pub mod meta;
 pub mod person;
 pub mod registry;
 #[cfg(test)]

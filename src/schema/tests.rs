@@ -175,6 +175,14 @@ fn delivered_records_need_the_key_of_everybody_named() {
 }
 
 #[test]
+fn folders_that_start_with_a_dot_are_not_schemas() {
+    let schema = object(json!({"a": leaf()}));
+    let registry =
+        load(&[("a/v1.json", schema.clone()), ("..2026_11_24/a/v1.json", schema), (".cache/x.json", json!("{"))]).unwrap();
+    assert_eq!(registry.iter().count(), 1);
+}
+
+#[test]
 fn no_reference_leaves_the_folder() {
     for reference in [
         "https://json-schema.org/draft/2020-12/schema",

@@ -1,6 +1,8 @@
 //! The person index over a real store: SQLite always, PostgreSQL when `CIVILHUB_TEST_PG` holds the URL of a server where
 //! databases may be made.
 
+#![allow(clippy::unwrap_used, reason = "helpers outside `#[test]` functions are tests too")]
+
 use std::{
     collections::HashSet,
     sync::{
@@ -11,8 +13,8 @@ use std::{
 
 use civilhub::{
     envelope::PersonKey,
-    identity::{Evidence, IdentityKeys, NoMatcher, PersonIndex, PersonQuery, Resolution, StoreIndex},
-    store::{Arg, Store},
+    identity::{Evidence, IdentityKeys, Matcher, NoMatcher, PersonIndex, PersonQuery, Resolution, Standard, StoreIndex, Verdict},
+    store::{Arg, Error, Store, Tx},
 };
 
 /// A fresh database that vanishes with the test.
@@ -85,7 +87,22 @@ on_every_store! {
     merging_routers_agree
     keys_survive_a_restart
     other_keys_are_refused
+    the_matcher_is_asked_about_the_rest
     no_number_and_no_name_in_plain_text
+}
+
+/// Answers every question alike.
+struct Fixed(Verdict);
+
+#[async_trait::async_trait]
+impl Matcher for Fixed {
+    async fn decide(&self, _: &mut Tx, undecided: &[&Standard]) -> Result<Vec<Verdict>, Error> {
+        Ok(vec![self.0.clone(); undecided.len()])
+    }
+
+    async fn learn(&self, _: &mut Tx, _: &[(PersonKey, &Standard)]) -> Result<(), Error> {
+        Ok(())
+    }
 }
 
 fn query(system: &str, reference: &str, name: &str, number: &str) -> PersonQuery {
@@ -223,7 +240,7 @@ mod checks {
             query("fund-payment", "p:1", "周九", &number(1)),
             query("shelter", "s:1", "周九", &number(1)),
             query("shelter", "", "无名", ""),
-            query("shelter", "", "无名", ""),
+            PersonQuery { event: "another".into(), ..query("shelter", "", "无名", "") },
         ];
         let answers = index.resolve(&batch).await.unwrap();
         let first: HashSet<&PersonKey> = answers[..4].iter().map(|answer| &answer.key).collect();
@@ -233,6 +250,14 @@ mod checks {
         assert_eq!(count(&store, "person").await, 3);
         assert_eq!(count(&store, "identity_event").await, 0, "nobody has seen the key that went");
         assert!(index.resolve(&[]).await.unwrap().is_empty());
+
+        // The process died before it acked, and everything comes again: nobody is made twice.
+        let after = database.index().await.resolve(&batch).await.unwrap();
+        assert!(answers.iter().zip(&after).all(|(before, after)| before.key == after.key && !after.created));
+        let clash = PersonQuery { event: "third".into(), ..query("shelter", "", "李秀英", &number(1)) };
+        let first = one(&index, clash.clone()).await;
+        assert_eq!(one(&database.index().await, clash).await.key, first.key);
+        assert_eq!(count(&store, "person").await, 4);
     }
 
     pub(super) async fn routers_at_once_make_each_citizen_once(database: &Database) {
@@ -313,6 +338,28 @@ mod checks {
         let store = database.open().await;
         assert_eq!(count(&store, "person").await, 1);
         assert_eq!(one(&database.index().await, query("urban-dibao", "m:1", "陈三", &number(1))).await.key, first.key);
+    }
+
+    pub(super) async fn the_matcher_is_asked_about_the_rest(database: &Database) {
+        let known = one(&database.index().await, query("urban-dibao", "m:1", "韩六", &number(1))).await.key;
+        let same = Verdict::Same { key: known.clone(), tenths: 203, model: "m1".into() };
+        let unsure = Verdict::Review { key: known.clone(), tenths: 120, model: "m1".into() };
+        let sure = StoreIndex::new(database.open().await, keys(1), Box::new(Fixed(same)));
+        let unsure = StoreIndex::new(database.open().await, keys(1), Box::new(Fixed(unsure)));
+
+        let linked = one(&sure, query("shelter", "s:1", "韩六", "")).await;
+        assert_eq!((&linked.key, linked.created), (&known, false));
+        assert_eq!(linked.evidence, Evidence::Match { tenths: 203, model: "m1".into() });
+        // However sure it is: two valid numbers are put to a human.
+        let other = one(&sure, query("shelter", "s:2", "韩六", &number(2))).await;
+        assert!(other.created && other.key != known);
+        assert_eq!(rules(&other), ["uncertain-match"]);
+        let doubtful = one(&unsure, query("shelter", "s:3", "韩六", "")).await;
+        assert!(doubtful.created && doubtful.key != known);
+        let decided = one(&unsure, query("shelter", "s:1", "韩六", "")).await;
+        assert_eq!(decided.key, known, "what the rules decide is not asked");
+        let store = database.open().await;
+        assert_eq!(count(&store, "review_item WHERE reason = 'uncertain-match'").await, 2);
     }
 
     pub(super) async fn no_number_and_no_name_in_plain_text(database: &Database) {
