@@ -11,12 +11,17 @@ use crate::envelope::{Event, Op};
 /// One agreement of one partner.
 #[derive(Debug, Clone)]
 pub struct Agreement {
+    /// Unique within the partner; stands in the ledger beside every disclosure.
     pub id: String,
+    /// The canonical dataset.
     pub dataset: String,
+    /// What the partner may use the data for.
     pub purpose: String,
+    /// The law, rule or contract that allows it.
     pub legal_basis: String,
-    /// First and last day on which it holds.
+    /// First day on which it holds.
     pub valid_from: Date,
+    /// Last day on which it holds.
     pub valid_to: Date,
     /// Beginnings of division codes; at least one.
     pub divisions: Vec<String>,
@@ -30,10 +35,15 @@ pub struct Agreement {
 /// Why an agreement does or does not apply to an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
+    /// The event goes out under it.
     Applies,
+    /// It is about another dataset.
     OtherDataset,
+    /// Its first day is yet to come.
     NotYetValid,
+    /// Its last day is over.
     Expired,
+    /// The event belongs to a division it does not cover.
     OtherDivision,
     /// A field of `where` has another value.
     FilteredOut,

@@ -52,10 +52,13 @@ pub struct Known<'a> {
 /// One event for one partner, as the partner may see it.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
+    /// The queue it goes to: `deliver.<subscription>`.
     pub subscription: SubscriptionId,
     /// Id of the agreement under which it goes.
     pub agreement: String,
+    /// What the partner may use it for.
     pub purpose: String,
+    /// Derived from event and subscription: a repeat of the event has the same.
     pub delivery: DeliveryId,
     /// The copy: `purpose`, `deliveryid`, `subscription` set, only listed fields in `data`.
     pub event: Event,
@@ -66,9 +69,13 @@ pub struct Outgoing {
 /// One line of [`Agreements::explain`].
 #[derive(Debug, Clone)]
 pub struct Explanation {
+    /// The partner.
     pub subscription: SubscriptionId,
+    /// Id of the agreement.
     pub agreement: String,
+    /// What it allows the data to be used for.
     pub purpose: String,
+    /// Whether the event goes out under it.
     pub verdict: Verdict,
     /// For an agreement that applies: every field of the record, its form or why it is withheld.
     pub fields: Vec<(String, Result<Form, Reason>)>,
@@ -126,6 +133,7 @@ impl Agreements {
         Self { partners, receivers, by_dataset }
     }
 
+    /// In the order of their file names.
     pub fn partners(&self) -> &[Partner] {
         &self.partners
     }

@@ -11,7 +11,9 @@ use super::{agreement::Agreement, network::Network};
 pub struct Partner {
     /// File name without `.toml`; names the queue and the subscription.
     pub slug: String,
+    /// For people.
     pub name: String,
+    /// How its deliveries reach it.
     pub transport: Transport,
     /// Deliveries per second; `None` for no limit.
     pub rate_per_second: Option<NonZeroU32>,
@@ -24,7 +26,9 @@ pub struct Partner {
 pub enum Transport {
     /// The lake of the hub itself.
     Lake,
+    /// We call the partner.
     Webhook(Webhook),
+    /// The partner comes and fetches.
     Mailbox(Mailbox),
 }
 
@@ -35,6 +39,7 @@ pub struct Webhook {
     pub url: String,
     /// Networks the partner may be reached in; at least one.
     pub allow: Vec<Network>,
+    /// The scheme of the signatures.
     pub signing: Signing,
     /// The current key, and the next while keys are changed.
     pub secrets: Vec<SecretString>,
@@ -51,7 +56,9 @@ pub struct Webhook {
 /// The signature scheme of webhooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signing {
+    /// `v1a`: the partner holds a public key only.
     Ed25519,
+    /// `v1`: both sides share a secret.
     HmacSha256,
 }
 

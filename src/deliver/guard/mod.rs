@@ -68,7 +68,9 @@ impl Limits {
 /// An answer. Its body is for the partner's own account of itself; it never goes into a fault or a log.
 #[derive(Debug)]
 pub struct Answer {
+    /// As the partner gave it; redirects are not followed.
     pub status: StatusCode,
+    /// All headers of the answer.
     pub headers: HeaderMap,
     /// At most [`Limits::answer`] bytes.
     pub body: Bytes,
@@ -77,17 +79,22 @@ pub struct Answer {
 /// Why there is no answer. None of them says anything about the message: all are tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
+    /// No address of the name lies in the partner's networks.
     #[error("the partner's name has no address inside its networks")]
     AddressRefused,
+    /// Refused, reset, no route, or TLS failed.
     #[error("no connection to the partner")]
     NoConnection,
+    /// One of the time limits ran out; whether the partner has acted is not known.
     #[error("the partner did not answer within the time limit")]
     TimedOut,
+    /// The answer ended too early; whether the partner has acted is not known.
     #[error("the partner's answer broke off")]
     BrokenAnswer,
 }
 
 impl Error {
+    /// With code and hint; names no host and no content.
     pub fn fault(self) -> Fault {
         let (code, hint) = match self {
             Self::AddressRefused => (ADDRESS_REFUSED, "compare `allow` of the partner with the addresses of its name"),

@@ -47,6 +47,7 @@ pub struct Tokens {
 }
 
 impl Tokens {
+    /// Takes the tokens of every partner that fetches.
     pub fn new(partners: &[Partner]) -> Self {
         let mut tokens = Self::default();
         for partner in partners {
