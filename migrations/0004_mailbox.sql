@@ -7,5 +7,7 @@ CREATE TABLE mailbox (
     body TEXT NOT NULL, at BIGINT NOT NULL,
     PRIMARY KEY (partner, cursor)
 );
+CREATE INDEX mailbox_acknowledged ON mailbox (at) WHERE size = 0;
+
 -- The last cursor given out, and the last acknowledged: one row per partner, whose lock makes writers take turns.
 CREATE TABLE mailbox_head (partner TEXT PRIMARY KEY, cursor BIGINT NOT NULL, acknowledged BIGINT NOT NULL);

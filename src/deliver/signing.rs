@@ -20,9 +20,11 @@ use crate::{
 /// A signing key cannot be read.
 pub const BAD_KEY: Code = Code::new(6022);
 
-/// Header names of the standard.
+/// Header with the id of the message, the same on every try.
 pub const ID: HeaderName = HeaderName::from_static("webhook-id");
+/// Header with the moment of this try, seconds since 1970.
 pub const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+/// Header with the signatures.
 pub const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// Seconds that the clocks of sender and receiver may differ (the standard's own implementations: five minutes).
@@ -122,10 +124,13 @@ fn content(id: &str, timestamp: i64, body: &[u8]) -> Vec<u8> {
 /// Why a signed message is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
+    /// A header is missing or not text, or the timestamp is no number.
     #[error("a webhook header is missing or cannot be read")]
     Header,
+    /// Too old or too new: perhaps replayed.
     #[error("the timestamp is too far from the receiver's clock")]
     Clock,
+    /// Signed by another key, or changed on the way.
     #[error("no signature fits")]
     Signature,
 }

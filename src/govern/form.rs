@@ -27,6 +27,7 @@ impl Form {
     /// Every form, in the order of the documentation.
     pub const ALL: [Self; 5] = [Self::Plain, Self::Masked, Self::Hashed, Self::Encrypted, Self::Coarse];
 
+    /// As written in partner files.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Plain => "plain",
@@ -37,6 +38,7 @@ impl Form {
         }
     }
 
+    /// The form of this name, if there is one.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|form| form.as_str() == text)
     }

@@ -5,7 +5,10 @@
 //! The copy for the partner is built up from the listed fields (see [`plan`]), and its `contenthash` is that of the
 //! copy: the hash of the whole record would let a partner try out values of the fields it must not know.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use rustc_hash::FxHashMap;
 use serde_json::Value;
@@ -16,19 +19,21 @@ use crate::{
     error::{Code, Fault},
 };
 
+pub mod agreement;
+pub mod file;
 pub mod form;
 pub mod keys;
 pub mod network;
 pub mod partner;
 pub mod plan;
-mod reader;
 #[cfg(test)]
 mod tests;
 
+use agreement::{Agreement, Verdict};
 use form::{Context, Form};
 use keys::{GovernKeys, PartnerKeys};
 use partner::Partner;
-use plan::{Plan, Reason};
+use plan::Reason;
 
 /// The folder of the partners or one of its files cannot be read.
 pub const UNREADABLE: Code = Code::new(5100);
@@ -44,84 +49,16 @@ pub struct Known<'a> {
     pub fields: &'a dyn Fn(&str) -> Option<Vec<String>>,
 }
 
-/// One agreement of one partner.
-#[derive(Debug, Clone)]
-pub struct Agreement {
-    pub id: String,
-    pub dataset: String,
-    pub purpose: String,
-    pub legal_basis: String,
-    /// First and last day on which it holds.
-    pub valid_from: Date,
-    pub valid_to: Date,
-    /// Beginnings of division codes; at least one.
-    pub divisions: Vec<String>,
-    /// Fields of the record that must have these values.
-    pub filter: Vec<(String, Value)>,
-    /// The listed fields by dotted name.
-    pub fields: std::collections::BTreeMap<String, Form>,
-    plan: Plan,
-}
-
-/// Why an agreement does or does not apply to an event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    Applies,
-    OtherDataset,
-    NotYetValid,
-    Expired,
-    OtherDivision,
-    /// A field of `where` has another value.
-    FilteredOut,
-    /// An earlier agreement of the same partner applies.
-    Preceded,
-}
-
-impl Agreement {
-    /// Whether the event may go out under this agreement on that day.
-    ///
-    /// A deletion often names nothing but its key: a field of `where` that it does not have counts as fitting, since a
-    /// partner that keeps a deleted record is worse than one that hears of a key it does not know.
-    pub fn judge(&self, event: &Event, today: Date) -> Verdict {
-        let dataset = event.kind.rsplit_once('.').map_or(event.kind.as_str(), |(dataset, _)| dataset);
-        let deleted = event.op() == Some(Op::Delete);
-        if dataset != self.dataset {
-            Verdict::OtherDataset
-        } else if today < self.valid_from {
-            Verdict::NotYetValid
-        } else if today > self.valid_to {
-            Verdict::Expired
-        } else if !self.divisions.iter().any(|prefix| event.division.starts_with(prefix.as_str())) {
-            Verdict::OtherDivision
-        } else if !self.filter.iter().all(|(field, wanted)| fits(&event.data.record, field, wanted).unwrap_or(deleted)) {
-            Verdict::FilteredOut
-        } else {
-            Verdict::Applies
-        }
-    }
-}
-
-/// Compares a field (dotted; of a list any element) with a value; `None` if the record does not have it.
-fn fits(record: &Value, field: &str, wanted: &Value) -> Option<bool> {
-    if let Value::Array(items) = record {
-        return items.iter().filter_map(|item| fits(item, field, wanted)).reduce(|a, b| a || b);
-    }
-    let (head, rest) = field.split_once('.').map_or((field, None), |(head, rest)| (head, Some(rest)));
-    let value = record.get(head)?;
-    match (rest, value) {
-        (Some(rest), inner) => fits(inner, rest, wanted),
-        (None, Value::Array(items)) => Some(items.contains(wanted)),
-        (None, value) => Some(value == wanted),
-    }
-}
-
 /// One event for one partner, as the partner may see it.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
+    /// The queue it goes to: `deliver.<subscription>`.
     pub subscription: SubscriptionId,
     /// Id of the agreement under which it goes.
     pub agreement: String,
+    /// What the partner may use it for.
     pub purpose: String,
+    /// Derived from event and subscription: a repeat of the event has the same.
     pub delivery: DeliveryId,
     /// The copy: `purpose`, `deliveryid`, `subscription` set, only listed fields in `data`.
     pub event: Event,
@@ -132,9 +69,13 @@ pub struct Outgoing {
 /// One line of [`Agreements::explain`].
 #[derive(Debug, Clone)]
 pub struct Explanation {
+    /// The partner.
     pub subscription: SubscriptionId,
+    /// Id of the agreement.
     pub agreement: String,
+    /// What it allows the data to be used for.
     pub purpose: String,
+    /// Whether the event goes out under it.
     pub verdict: Verdict,
     /// For an agreement that applies: every field of the record, its form or why it is withheld.
     pub fields: Vec<(String, Result<Form, Reason>)>,
@@ -165,8 +106,8 @@ impl Agreements {
     pub fn load_checked(dir: &Path, keys: &GovernKeys, known: &Known<'_>) -> Result<Self, Vec<Fault>> {
         let mut partners = Vec::new();
         let mut faults = Vec::new();
-        for file in files(dir).map_err(|fault| vec![fault])? {
-            match read(&file).map_err(|fault| vec![fault]).and_then(|text| partner::read(&file, &text, keys, known)) {
+        for path in files(dir).map_err(|fault| vec![fault])? {
+            match read(&path).map_err(|fault| vec![fault]).and_then(|text| file::read(&path, &text, keys, known)) {
                 Ok(partner) => partners.push(partner),
                 Err(more) => faults.extend(more),
             }
@@ -192,6 +133,7 @@ impl Agreements {
         Self { partners, receivers, by_dataset }
     }
 
+    /// In the order of their file names.
     pub fn partners(&self) -> &[Partner] {
         &self.partners
     }
@@ -304,7 +246,7 @@ fn has(record: &Value, field: &str) -> bool {
 }
 
 /// The partner files in the order of their names.
-fn files(dir: &Path) -> Result<Vec<std::path::PathBuf>, Fault> {
+fn files(dir: &Path) -> Result<Vec<PathBuf>, Fault> {
     let unreadable = |error: std::io::Error| {
         let message = format!("the folder of the partners cannot be read: {}", error.kind());
         Fault::new(UNREADABLE, message).in_file(dir.display().to_string()).hint("check `partners` in the configuration")

@@ -25,6 +25,7 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// For people: completes "the field is withheld, because …".
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotListed => "the agreement does not list it",

@@ -1,6 +1,6 @@
 use std::{path::PathBuf, time::Instant};
 
-use serde_json::json;
+use serde_json::{Map, json};
 use time::macros::date;
 
 use super::*;
@@ -257,7 +257,7 @@ fn datasets_are_checked_and_suggested() {
     let (_guard, dir) = folder(&[("bank-jlbank.toml", &bad)]);
     let known = Known { datasets: vec!["assistance-payment", "person"], fields: &|_| None };
     let faults = Agreements::load_checked(&dir, &keys(), &known).unwrap_err();
-    assert_eq!(faults[0].code, partner::UNKNOWN_DATASET);
+    assert_eq!(faults[0].code, file::agreement::UNKNOWN_DATASET);
     assert_eq!(faults[0].hint.as_deref(), Some("did you mean `assistance-payment`?"));
     assert!(Agreements::load(Path::new("/nonexistent"), &keys()).is_err());
 }
@@ -267,8 +267,21 @@ fn a_missing_variable_and_a_missing_token_are_faults() {
     let mailbox = "slug = \"m\"\nname = \"m\"\n[transport]\nkind = \"mailbox\"\n";
     let (_guard, dir) = folder(&[("bank-jlbank.toml", BANK), ("m.toml", mailbox)]);
     let faults = Agreements::load(&dir, &GovernKeys::new([7; 32]).with_lookup(|_| None)).unwrap_err();
-    assert_eq!(faults.iter().map(|fault| fault.code).collect::<Vec<_>>(), [partner::SECRET, partner::SECRET]);
+    assert_eq!(faults.iter().map(|fault| fault.code).collect::<Vec<_>>(), [file::SECRET, file::SECRET]);
     assert!(faults[0].message.contains("JLBANK_SECRET"));
+}
+
+#[test]
+fn divisions_may_be_padded_and_transports_keep_to_their_keys() {
+    let padded = BANK.replace("[\"22\"]", "[\"220100000000\"]").replace("[\"2201\"]", "[\"220102003001\", \"222400\"]");
+    let (_guard, dir) = folder(&[("bank-jlbank.toml", &padded)]);
+    let agreements = Agreements::load(&dir, &keys()).unwrap();
+    let divisions: Vec<_> = agreements.partners()[0].agreements.iter().map(|agreement| agreement.divisions.clone()).collect();
+    assert_eq!(divisions, [vec!["2201"], vec!["220102003001", "2224"]]);
+    let mailbox = "slug = \"m\"\nname = \"m\"\n[transport]\nkind = \"mailbox\"\ntoken = \"${T}\"\nurl = \"https://x.example/\"\n";
+    let (_guard, dir) = folder(&[("m.toml", mailbox)]);
+    let faults = Agreements::load(&dir, &GovernKeys::new([7; 32]).with_lookup(|_| Some("short".to_owned()))).unwrap_err();
+    assert_eq!(faults.iter().map(|fault| fault.code).collect::<Vec<_>>(), [file::reader::UNKNOWN_KEY, file::SECRET]);
 }
 
 #[test]
@@ -292,5 +305,3 @@ fn projection_is_linear() {
     println!("2000 projections in {elapsed:?}");
     assert!(elapsed.as_secs() < 10);
 }
-
-use serde_json::Map;

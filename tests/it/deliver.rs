@@ -22,7 +22,7 @@ use civilhub::{
         },
         mailbox::{self, Acknowledged, Mailbox, Mailboxes, routes},
         signing::{Signer, Verifier},
-        webhook::{self, Webhook},
+        webhook::{self, Webhook, answer},
     },
     envelope::{
         ContentHash, Data, DeliveryId, Event, EventId, Occurrence, PartitionKey, SubscriptionId, System, event::SpecVersion,
@@ -138,7 +138,7 @@ async fn a_wrong_key_is_the_endpoints_trouble_and_parks_nothing() {
     let mut settings = settings(&receiver.url);
     settings.secrets = vec![SecretString::from("whsk_AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI=")];
     let outcomes = Webhook::new(&settings).unwrap().deliver(&deliveries(5, 1)).await;
-    assert!(outcomes.iter().all(|outcome| code(outcome) == Some(webhook::ENDPOINT)));
+    assert!(outcomes.iter().all(|outcome| code(outcome) == Some(answer::ENDPOINT)));
     assert_eq!((receiver.bad_signatures(), receiver.effects().len()), (1, 0));
 }
 
@@ -156,7 +156,7 @@ async fn a_refused_delivery_holds_its_own_key_only() {
     let outcomes = target.deliver(&deliveries(12, 4)).await;
     for (number, outcome) in outcomes.iter().enumerate() {
         let expected = match number {
-            2 => Some(webhook::REFUSED),
+            2 => Some(answer::REFUSED),
             6 | 10 => Some(webhook::KEY_HELD),
             _ => None,
         };
@@ -169,12 +169,12 @@ async fn a_refused_delivery_holds_its_own_key_only() {
 #[tokio::test]
 async fn what_concerns_the_receiver_stops_the_batch_at_once() {
     for (mood, expected) in [
-        (Mood::Busy(7), webhook::BUSY),
-        (Mood::Status(503), webhook::BUSY),
-        (Mood::Status(500), webhook::SERVER_ERROR),
-        (Mood::Status(408), webhook::SERVER_ERROR),
-        (Mood::Status(410), webhook::GONE),
-        (Mood::Redirect("http://169.254.169.254/".to_owned()), webhook::REDIRECTED),
+        (Mood::Busy(7), answer::BUSY),
+        (Mood::Status(503), answer::BUSY),
+        (Mood::Status(500), answer::SERVER_ERROR),
+        (Mood::Status(408), answer::SERVER_ERROR),
+        (Mood::Status(410), answer::GONE),
+        (Mood::Redirect("http://169.254.169.254/".to_owned()), answer::REDIRECTED),
         (Mood::Hang, guard::TIMED_OUT),
         (Mood::Trickle, guard::TIMED_OUT),
         (Mood::CloseMidAnswer, guard::BROKEN_ANSWER),
@@ -225,7 +225,7 @@ async fn events_may_travel_together_and_a_bad_one_is_taken_out() {
     let outcomes = target.deliver(&deliveries(12, 4)).await;
     for (number, outcome) in outcomes.iter().enumerate() {
         let expected = match number {
-            3 => Some(webhook::REFUSED),
+            3 => Some(answer::REFUSED),
             7 | 11 => Some(webhook::KEY_HELD),
             _ => None,
         };
@@ -260,7 +260,7 @@ async fn the_circuit_opens_probes_with_one_and_closes() {
     assert_eq!(code(&lane.deliver(&batch).await[0]), Some(lane::OPEN));
     assert_eq!(receiver.calls(), calls, "open: nothing is sent");
     tokio::time::sleep(*pause).await;
-    assert_eq!(code(&lane.deliver(&batch).await[0]), Some(webhook::SERVER_ERROR));
+    assert_eq!(code(&lane.deliver(&batch).await[0]), Some(answer::SERVER_ERROR));
     assert_eq!(receiver.calls(), calls + 1, "half-open: one probe");
     receiver.set(Mood::Ok);
     tokio::time::sleep(Duration::from_millis(450)).await;
@@ -377,6 +377,17 @@ async fn an_acknowledged_delivery_does_not_come_back() {
         let bodies =
             store.read("SELECT body FROM mailbox WHERE partner = $1 AND cursor = 1", &[partner.as_str().into()]).await.unwrap();
         assert_eq!(bodies[0].text(0), "", "what is acknowledged is not kept");
+        let count = async || {
+            let sql = "SELECT COUNT(*) FROM mailbox WHERE partner = $1";
+            store.read(sql, &[partner.as_str().into()]).await.unwrap()[0].int(0)
+        };
+        if store.backend() == Backend::Postgres {
+            continue; // other tests share this server, and pruning is for all partners
+        }
+        boxes.prune(0).await.unwrap();
+        assert_eq!(count().await, 5, "ids are kept while a repeat may come");
+        boxes.prune(i64::MAX).await.unwrap();
+        assert_eq!(count().await, 2, "what is not acknowledged is never pruned");
     }
 }
 
@@ -490,7 +501,8 @@ async fn a_partner_fetches_and_acknowledges_over_http() {
             let (got, text) = ack(body).await;
             assert!(got == status && text.contains(code), "{body}: {got} {text}");
         }
-        assert_eq!(ack(&"x".repeat(10_000)).await.0, 413);
+        let (status, text) = ack(&"x".repeat(10_000)).await;
+        assert!(status == 413 && text.contains("CH-6042"), "{status} {text}");
         for (path, token, status, code) in [
             (format!("{partner}/events"), "wrong", 401, "CH-6041"),
             (format!("{partner}/events"), "", 401, "CH-6041"),

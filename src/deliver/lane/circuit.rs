@@ -11,7 +11,10 @@ pub enum State {
     /// Deliveries flow.
     Closed,
     /// Nothing is sent for this long.
-    Open { remaining: Duration },
+    Open {
+        /// Until a probe may go.
+        remaining: Duration,
+    },
     /// One delivery is out to see whether the partner is back.
     HalfOpen,
 }

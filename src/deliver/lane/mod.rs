@@ -38,6 +38,7 @@ pub struct Settings {
     pub rate_per_second: Option<NonZeroU32>,
     /// Longest wait for the rate.
     pub rate_wait: Duration,
+    /// Of the circuit.
     pub pauses: Pauses,
     /// Longest time for one call of the target: far beyond its own limits, for a target that forgot them.
     pub hang: Duration,
@@ -60,11 +61,13 @@ pub struct Lane {
 }
 
 impl Lane {
+    /// A closed circuit and a full rate.
     pub fn new(subscription: SubscriptionId, target: Box<dyn Target>, settings: Settings) -> Self {
         let rate = settings.rate_per_second.map(|rate| (rate, RateLimiter::direct(Quota::per_second(rate))));
         Self { subscription, target, rate, circuit: Circuit::new(settings.pauses), settings }
     }
 
+    /// The partner.
     pub fn subscription(&self) -> &SubscriptionId {
         &self.subscription
     }

@@ -28,6 +28,9 @@ pub const BEYOND: Code = Code::new(6043);
 /// The most bytes of bodies that one read gives; one delivery comes even if it is larger.
 const MOST_BYTES: i64 = 4 << 20;
 
+/// The most rows that one transaction of housekeeping touches.
+const STEP: i64 = 20_000;
+
 /// The mailboxes of all partners.
 #[derive(Clone)]
 pub struct Mailboxes {
@@ -37,6 +40,7 @@ pub struct Mailboxes {
 /// One waiting delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Letter {
+    /// Its place in the mailbox, from 1.
     pub cursor: i64,
     /// The CloudEvent as structured-mode JSON.
     pub body: String,
@@ -45,6 +49,7 @@ pub struct Letter {
 /// What one read gave.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
+    /// Oldest first.
     pub letters: Vec<Letter>,
     /// Whether more is waiting behind the last one.
     pub more: bool,
@@ -66,6 +71,7 @@ struct Head {
 }
 
 impl Mailboxes {
+    /// On the tables of migration 0004.
     pub fn new(store: Store) -> Self {
         Self { store }
     }
@@ -101,7 +107,8 @@ impl Mailboxes {
     /// Deliveries after a cursor, oldest first: at most `limit`, and at most a few megabytes.
     pub async fn read(&self, partner: &str, after: i64, limit: u32) -> Result<Page, Error> {
         // Sizes first: bodies may be large, and only those that are sent shall be in memory.
-        let sizes = "SELECT cursor, size FROM mailbox WHERE partner = $1 AND cursor > $2 AND size > 0 ORDER BY cursor LIMIT $3";
+        let sizes = "SELECT cursor, size FROM mailbox WHERE partner = $1 AND cursor > $2 AND size > 0 \
+                     AND cursor > (SELECT acknowledged FROM mailbox_head WHERE partner = $1) ORDER BY cursor LIMIT $3";
         let sizes = self.store.read(sizes, &[partner.into(), after.into(), (i64::from(limit) + 1).into()]).await?;
         let (mut last, mut taken, mut bytes) = (after, 0, 0);
         for row in sizes.iter().take(limit as usize) {
@@ -123,26 +130,34 @@ impl Mailboxes {
     }
 
     /// Removes the bodies of everything up to the cursor. May be repeated; an older cursor changes nothing.
+    ///
+    /// Works in steps, each a transaction of its own: a partner that acknowledges a million must not run into the time
+    /// limit of a statement. What a broken-off call has done stays done.
     pub async fn acknowledge(&self, partner: &str, cursor: i64) -> Result<Acknowledged, Error> {
-        let mut tx = self.store.begin().await?;
-        let head = lock(&mut tx, partner).await?;
-        if cursor > head.cursor {
-            return Ok(Acknowledged::Beyond(head.cursor));
+        loop {
+            let mut tx = self.store.begin().await?;
+            let head = lock(&mut tx, partner).await?;
+            if cursor > head.cursor {
+                return Ok(Acknowledged::Beyond(head.cursor));
+            }
+            if cursor <= head.acknowledged {
+                return Ok(Acknowledged::UpTo(head.acknowledged));
+            }
+            let step = cursor.min(head.acknowledged + STEP);
+            let empty = "UPDATE mailbox SET body = '', size = 0 WHERE partner = $1 AND cursor > $2 AND cursor <= $3";
+            tx.execute(empty, &[partner.into(), head.acknowledged.into(), step.into()]).await?;
+            let moved = "UPDATE mailbox_head SET acknowledged = $2 WHERE partner = $1";
+            tx.execute(moved, &[partner.into(), step.into()]).await?;
+            tx.commit().await?;
         }
-        if cursor <= head.acknowledged {
-            return Ok(Acknowledged::UpTo(head.acknowledged));
-        }
-        let empty = "UPDATE mailbox SET body = '', size = 0 WHERE partner = $1 AND cursor > $2 AND cursor <= $3";
-        tx.execute(empty, &[partner.into(), head.acknowledged.into(), cursor.into()]).await?;
-        let moved = "UPDATE mailbox_head SET acknowledged = $2 WHERE partner = $1";
-        tx.execute(moved, &[partner.into(), cursor.into()]).await?;
-        tx.commit().await?;
-        Ok(Acknowledged::UpTo(cursor))
     }
 
-    /// Forgets acknowledged ids that are older than `before` (milliseconds): no repeat comes so late. Returns how many.
+    /// Forgets acknowledged ids that are older than `before` (milliseconds): no repeat comes so late. Returns how many;
+    /// call again while it is not zero.
     pub async fn prune(&self, before: i64) -> Result<u64, Error> {
-        self.store.write("DELETE FROM mailbox WHERE size = 0 AND at < $1", &[before.into()]).await
+        let sql =
+            "DELETE FROM mailbox WHERE delivery_id IN (SELECT delivery_id FROM mailbox WHERE size = 0 AND at < $1 LIMIT $2)";
+        self.store.write(sql, &[before.into(), STEP.into()]).await
     }
 
     /// Unacknowledged deliveries of a partner.

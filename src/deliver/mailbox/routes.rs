@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, RawQuery, State},
+    extract::{DefaultBodyLimit, Path, RawQuery, State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -47,6 +47,7 @@ pub struct Tokens {
 }
 
 impl Tokens {
+    /// Takes the tokens of every partner that fetches.
     pub fn new(partners: &[Partner]) -> Self {
         let mut tokens = Self::default();
         for partner in partners {
@@ -141,11 +142,11 @@ async fn acknowledge(
     State(api): State<Arc<Api>>,
     Path(partner): Path<String>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     authorize(&api, &partner, &headers)?;
-    let ack: Ack = serde_json::from_slice(&body)
-        .map_err(|_| Problem::bad_request("the body cannot be read", "a JSON object like {\"cursor\": 42}"))?;
+    let body = body.map_err(|rejection| Problem { status: rejection.status(), ..unreadable() })?;
+    let ack: Ack = serde_json::from_slice(&body).map_err(|_| unreadable())?;
     match api.boxes.acknowledge(&partner, ack.cursor).await {
         Ok(Acknowledged::UpTo(cursor)) => Ok(Json(json!({ "acknowledged": cursor })).into_response()),
         Ok(Acknowledged::Beyond(last)) => {
@@ -154,6 +155,10 @@ async fn acknowledge(
         }
         Err(error) => Err(Problem::unavailable(error.fault())),
     }
+}
+
+fn unreadable() -> Problem {
+    Problem::bad_request("the body cannot be read", "a JSON object like {\"cursor\": 42}")
 }
 
 fn authorize(api: &Api, partner: &str, headers: &HeaderMap) -> Result<(), Problem> {

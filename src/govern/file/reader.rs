@@ -18,7 +18,7 @@ pub const MISSING: Code = Code::new(5103);
 pub const INVALID: Code = Code::new(5104);
 
 /// The faults of one file.
-pub(super) struct Report<'a> {
+pub(in crate::govern) struct Report<'a> {
     file: &'a str,
     text: &'a str,
     faults: RefCell<Vec<Fault>>,
@@ -45,7 +45,7 @@ impl<'a> Report<'a> {
 }
 
 /// One table of the file.
-pub(super) struct Section<'a> {
+pub(in crate::govern) struct Section<'a> {
     pub report: &'a Report<'a>,
     table: &'a DeTable<'a>,
     name: String,
@@ -190,7 +190,7 @@ impl<'a> Section<'a> {
 }
 
 /// Adds the nearest known name, or all of them when nothing is near.
-pub(super) fn nearest(fault: Fault, name: &str, known: &[&str]) -> Fault {
+pub(in crate::govern) fn nearest(fault: Fault, name: &str, known: &[&str]) -> Fault {
     let best = known.iter().map(|other| (strsim::jaro_winkler(name, other), other)).max_by(|a, b| a.0.total_cmp(&b.0));
     match best {
         Some((likeness, other)) if likeness > 0.75 => fault.hint(format!("did you mean `{other}`?")),

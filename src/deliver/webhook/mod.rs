@@ -22,10 +22,9 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
-use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 use super::{
     Delivery, Outcome, Target,
@@ -39,31 +38,17 @@ use crate::{
     govern::partner::Webhook as Settings,
 };
 
-/// The partner asks for a pause (429 or 503).
-pub const BUSY: Code = Code::new(6005);
-/// The partner's service failed (408 or 5xx).
-pub const SERVER_ERROR: Code = Code::new(6006);
-/// The partner answered with a redirect, which is never followed.
-pub const REDIRECTED: Code = Code::new(6007);
-/// The partner's endpoint is gone (410).
-pub const GONE: Code = Code::new(6008);
-/// The partner refused this delivery (4xx).
-pub const REFUSED: Code = Code::new(6009);
+pub mod answer;
+
 /// Not sent, because an earlier delivery of the same partition key was refused.
 pub const KEY_HELD: Code = Code::new(6010);
 /// Not sent, because the deliveries before it took all the time of the batch.
 pub const OUT_OF_TIME: Code = Code::new(6011);
-/// The partner answered with a status that has no meaning here.
-pub const UNEXPECTED: Code = Code::new(6012);
-/// The partner's endpoint takes none of our requests (401, 405 or 407).
-pub const ENDPOINT: Code = Code::new(6013);
 
 /// Media type of several events in one request.
 const BATCH_MEDIA_TYPE: &str = "application/cloudevents-batch+json";
 /// Largest body of a request with several events; one event alone may be larger.
 const MOST_BYTES: usize = 1 << 20;
-/// Longest pause that a `Retry-After` can ask for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 
 /// A partner that is called.
 pub struct Webhook {
@@ -102,7 +87,7 @@ impl Webhook {
         let mut headers = self.signer.headers(id, timestamp, &body);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         match self.client.post(headers, Bytes::from(body)).await {
-            Ok(answer) => judge(answer.status.as_u16(), &answer.headers, clock::now()),
+            Ok(answer) => answer::judge(answer.status.as_u16(), &answer.headers, clock::now()),
             Err(error) => Outcome::Unavailable { fault: error.fault(), retry_after: None },
         }
     }
@@ -286,90 +271,4 @@ impl Run {
 pub(super) fn key_held() -> Fault {
     Fault::new(KEY_HELD, "not sent: an earlier delivery of the same key was refused")
         .hint("settle the earlier one; `civilhub dead replay` sends both in order")
-}
-
-/// What a complete answer means; see the table at the top.
-fn judge(status: u16, headers: &HeaderMap, now: OffsetDateTime) -> Outcome {
-    let says = |what: &str| format!("{what} (status {status})");
-    let unavailable = |code, what: &str, hint: &str| Outcome::Unavailable {
-        fault: Fault::new(code, says(what)).hint(hint),
-        retry_after: retry_after(headers, now),
-    };
-    match status {
-        200..=299 => Outcome::Delivered { receipt: format!("HTTP {status}") },
-        429 | 503 => unavailable(BUSY, "the partner asks for a pause", "lower `rate_per_second` if this comes often"),
-        408 | 500..=599 => unavailable(SERVER_ERROR, "the partner's service failed", "ask the partner; it is tried again"),
-        300..=399 => {
-            unavailable(REDIRECTED, "the partner answered with a redirect", "ask the partner for its present URL and set `url`")
-        }
-        410 => unavailable(GONE, "the partner's endpoint is gone", "ask the partner for its present URL, or end the agreement"),
-        401 | 405 | 407 => {
-            unavailable(ENDPOINT, "the partner's endpoint takes none of our requests", "check `url` and the keys on both sides")
-        }
-        400..=499 => Outcome::Refused(
-            Fault::new(REFUSED, says("the partner refused the delivery")).hint("ask the partner why, naming the delivery id"),
-        ),
-        _ => unavailable(UNEXPECTED, "the partner answered with an unexpected status", "ask the partner; it is tried again"),
-    }
-}
-
-/// `Retry-After` as seconds or as an HTTP date (RFC 9110, section 10.2.3), at most an hour.
-fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse::<u64>() {
-        return Some(Duration::from_secs(seconds).min(LONGEST_PAUSE));
-    }
-    let until = OffsetDateTime::parse(text, &Rfc2822).ok()?;
-    let pause = Duration::try_from(until - now).unwrap_or_default();
-    Some(pause.min(LONGEST_PAUSE))
-}
-
-#[cfg(test)]
-mod tests {
-    use time::macros::datetime;
-
-    use super::*;
-
-    fn headers(retry_after: &'static str) -> HeaderMap {
-        HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(retry_after))])
-    }
-
-    #[test]
-    fn every_status_has_its_meaning() {
-        let now = datetime!(2017-07-03 09:00 +8);
-        let name = |status| match judge(status, &HeaderMap::new(), now) {
-            Outcome::Delivered { .. } => "delivered".to_owned(),
-            Outcome::Refused(fault) => format!("refused {}", fault.code),
-            Outcome::Unavailable { fault, .. } => format!("unavailable {}", fault.code),
-        };
-        for (statuses, expected) in [
-            (&[200, 202, 204][..], "delivered"),
-            (&[400, 403, 404, 409, 413, 422], "refused CH-6009"),
-            (&[429, 503], "unavailable CH-6005"),
-            (&[408, 500, 502, 504], "unavailable CH-6006"),
-            (&[301, 302, 307, 308], "unavailable CH-6007"),
-            (&[410], "unavailable CH-6008"),
-            (&[401, 405, 407], "unavailable CH-6013"),
-            (&[101, 600, 999], "unavailable CH-6012"),
-        ] {
-            for status in statuses {
-                assert_eq!(name(*status), expected, "{status}");
-            }
-        }
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date_and_bounded() {
-        let now = datetime!(2017-07-03 09:00 +8);
-        for (text, expected) in [
-            ("7", Some(7)),
-            ("Mon, 03 Jul 2017 01:02:00 GMT", Some(120)),
-            ("Mon, 03 Jul 2017 00:00:00 GMT", Some(0)),
-            ("99999999999", Some(3600)),
-            ("-1", None),
-            ("soon", None),
-        ] {
-            assert_eq!(retry_after(&headers(text), now).map(|pause| pause.as_secs()), expected, "{text}");
-        }
-    }
 }
