@@ -90,14 +90,17 @@ pub enum Confirm {
 pub enum Queue {
     Records(u16),
     Deliver(SubscriptionId),
+    /// Where [`Settle::Dead`] puts messages.
+    Dead,
 }
 
 impl Queue {
-    /// `records.<n>` or `deliver.<subscription>`.
+    /// `records.<n>`, `deliver.<subscription>` or `dead`.
     pub fn name(&self) -> String {
         match self {
             Self::Records(partition) => format!("records.{partition}"),
             Self::Deliver(subscription) => format!("deliver.{subscription}"),
+            Self::Dead => "dead".to_owned(),
         }
     }
 }

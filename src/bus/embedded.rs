@@ -1,1 +1,0 @@
-//! The embedded bus: durable queues on `fjall`, in this process.

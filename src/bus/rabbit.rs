@@ -1,1 +1,0 @@
-//! The production bus: RabbitMQ by `lapin`.
