@@ -1,15 +1,39 @@
 //! [`Source`]: batches of raw rows from one legacy system, with a position to go on from.
+//!
+//! A kind of source is one module here and one arm in [`open`]. Pushed sources have no [`Source`]: their routes
+//! ([`http_push`]) hand batches to an [`http_push::Intake`].
+
+use std::{collections::BTreeMap, path::PathBuf};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::{Code, Fault};
+use crate::{
+    adapter::decode::options,
+    envelope::System,
+    error::{Code, Fault},
+    store::Store,
+};
+
+pub mod file;
+pub mod http_pull;
+pub mod http_push;
+pub mod secrets;
+pub mod sql;
+mod watermark;
+mod window;
 
 /// The source could not be reached; it is tried again on schedule.
 pub const UNREACHABLE: Code = Code::new(2001);
 /// The source answered with something that no retry mends (bad credentials, missing table, wrong protocol).
 pub const REFUSED: Code = Code::new(2002);
+
+/// The kind of a source is not known.
+pub const UNKNOWN_KIND: Code = Code::new(2005);
+
+/// The names `kind` may have.
+pub const KINDS: [&str; 4] = ["sql", "file", "http_pull", "http_push"];
 
 /// Where to read on; opaque outside the source that made it. Stored only after every record of the batch is confirmed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -73,5 +97,91 @@ pub trait Source: Send {
     async fn stored(&mut self, position: &Position) -> Result<(), Error> {
         let _ = position;
         Ok(())
+    }
+}
+
+/// One `[[object]]` of an adapter, as far as its source is concerned.
+#[derive(Debug, Clone, Default)]
+pub struct ObjectOptions {
+    pub name: String,
+    /// The columns that identify a row at its source.
+    pub key: Vec<String>,
+    /// The rest of the object's table. Options of other owners (`program`, `datasets`, …) may be left in.
+    pub options: toml::Table,
+}
+
+impl ObjectOptions {
+    /// Options of an object that belong to the mapping, not to its source.
+    const OF_OTHERS: [&'static str; 4] = ["name", "key", "datasets", "program"];
+
+    fn own(&self) -> toml::Table {
+        let own = |entry: &(&String, &toml::Value)| !Self::OF_OTHERS.contains(&entry.0.as_str());
+        self.options.iter().filter(own).map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+}
+
+/// What sources need of the process they run in.
+#[derive(Clone)]
+pub struct SourceContext {
+    pub store: Store,
+    /// Parent of the drop folders, one per system.
+    pub inbox: PathBuf,
+    /// Values for `${NAME}` in options; they win over the environment.
+    pub env: BTreeMap<String, String>,
+}
+
+/// Makes the sources of one system, one for each object, in the order of the adapter. `http_push` has none: see
+/// [`http_push::open`]. Connects to nothing.
+///
+/// # Errors
+/// Every unknown or wrong option of the source and of all objects, at once; the place names the object.
+pub fn open(
+    system: &System,
+    source: &toml::Table,
+    objects: &[ObjectOptions],
+    context: &SourceContext,
+) -> Result<Vec<(String, Box<dyn Source>)>, Vec<Fault>> {
+    let source = secrets::resolve(source, &context.env)?;
+    match source.get("kind").and_then(toml::Value::as_str).unwrap_or_default() {
+        "sql" => sql::open(system, &source, objects),
+        "file" => file::open(system, &source, objects, context),
+        "http_pull" => http_pull::open(system, &source, objects),
+        "http_push" => http_push::open(system, &source, objects, context).map(|_| Vec::new()),
+        other => Err(vec![options::unknown(UNKNOWN_KIND, "source kind", other, &KINDS)]),
+    }
+}
+
+/// Makes one source per object; all faults of all objects are listed, with the object as their place.
+fn each<T>(objects: &[ObjectOptions], make: impl Fn(&ObjectOptions) -> Result<T, Vec<Fault>>) -> Result<Vec<(String, T)>, Vec<Fault>> {
+    let (mut made, mut faults) = (Vec::new(), Vec::new());
+    for object in objects {
+        match make(object) {
+            Ok(source) => made.push((object.name.clone(), source)),
+            Err(more) => faults.extend(more.into_iter().map(|fault| match &fault.place.pointer {
+                None => fault.at_pointer(format!("/object/{}", object.name)),
+                Some(_) => fault,
+            })),
+        }
+    }
+    if faults.is_empty() { Ok(made) } else { Err(faults) }
+}
+
+/// The options of the source's own table without `kind`.
+fn source_options<T: serde::de::DeserializeOwned>(source: &toml::Table) -> Result<T, Vec<Fault>> {
+    let mut rest = source.clone();
+    rest.remove("kind");
+    options::read(&rest)
+}
+
+/// A batch is cut short when its texts have so many bytes, however few rows they are.
+const BATCH_BYTES: usize = 16 << 20;
+
+/// Bytes of text in a value, its names included.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(weight).sum(),
+        Value::Object(members) => members.iter().map(|(name, value)| name.len() + weight(value)).sum(),
+        _ => 8,
     }
 }

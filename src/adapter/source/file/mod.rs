@@ -1,0 +1,256 @@
+//! Files in a drop folder, `<inbox>/<system>/`, read in the order of their names.
+//!
+//! A file's life: settled -> digest -> verified as a whole -> rows in batches -> position says `read` -> noted in
+//! `file_seen` -> moved to `.done/`. Each step can be repeated after a crash: rows come again with the same origin, and
+//! what follows the position is done again from the position. A file that fails as a whole gives one bad row and goes to
+//! `.quarantine/` beside a `.fault.json`; moved back into the folder it is read again.
+
+use std::{fs::File, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use serde::Deserialize;
+
+use super::{Batch, Error, ObjectOptions, Position, Source, SourceContext, UNREACHABLE, each, source_options};
+use crate::{
+    adapter::decode::{self, Format, RowReader, options, options::OneOrMany},
+    envelope::System,
+    error::{Code, Fault},
+    store,
+};
+
+mod folder;
+mod reader;
+mod state;
+
+use folder::{Folder, Stamp};
+use state::{Seen, Stage, State};
+
+/// A file was changed or taken away while it was being read.
+pub const FILE_CHANGED: Code = Code::new(2060);
+/// The drop folder cannot be read or written.
+pub const FOLDER: Code = Code::new(2061);
+
+/// A whole file is read for its digest and its control totals: time for a gigabyte on a slow disk.
+const VERIFY_LIMIT: Duration = Duration::from_secs(600);
+/// Time for one batch of rows, one scan or one move.
+const STEP_LIMIT: Duration = Duration::from_secs(60);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    /// How long a file must lie unchanged.
+    settle: Option<String>,
+}
+
+/// File sources of one system. Source option: `settle` (`2s`). Object options: `files` (a glob or a list), `format`, and
+/// the options of the format.
+///
+/// # Errors
+/// Every unknown or wrong option.
+pub fn open(
+    system: &System,
+    source: &toml::Table,
+    objects: &[ObjectOptions],
+    context: &SourceContext,
+) -> Result<Vec<(String, Box<dyn Source>)>, Vec<Fault>> {
+    let given: Options = source_options(source)?;
+    let settle = options::millis(given.settle.as_deref().unwrap_or("2s")).and_then(|millis| u64::try_from(millis).ok());
+    let Some(settle) = settle else {
+        return Err(vec![options::bad("settle", "is no length of time").expected("for example `2s`")]);
+    };
+    let made = each(objects, |object| {
+        let mut table = object.own();
+        let globs = table.remove("files").and_then(|files| files.try_into::<OneOrMany>().ok()).map(OneOrMany::into_vec);
+        let name = table.remove("format").and_then(|format| format.as_str().map(str::to_owned));
+        let mut faults = Vec::new();
+        let globs = globs.unwrap_or_default();
+        if globs.is_empty() || !globs.iter().all(|glob| folder::valid_glob(glob)) {
+            faults.push(options::bad("files", "must be a file name with `*` and `?`, or a list of them, without folders"));
+        }
+        let format = decode::open(name.as_deref().unwrap_or_default(), &table).map_err(|more| faults.extend(more));
+        let (true, Ok(format)) = (faults.is_empty(), format) else { return Err(faults) };
+        let folder = Folder::new(context.inbox.join(system.as_str()), globs, Duration::from_millis(settle));
+        let seen = Seen { store: context.store.clone(), system: system.clone(), object: object.name.clone() };
+        Ok(FileSource { folder, seen, format: format.into(), open: None })
+    })?;
+    Ok(made.into_iter().map(|(name, source)| (name, Box::new(source) as Box<dyn Source>)).collect())
+}
+
+/// The files of one object.
+struct FileSource {
+    folder: Folder,
+    seen: Seen,
+    format: Arc<dyn Format>,
+    open: Option<Open>,
+}
+
+/// A file being read.
+struct Open {
+    state: State,
+    stamp: Stamp,
+    rows: Box<dyn RowReader>,
+}
+
+#[async_trait]
+impl Source for FileSource {
+    async fn read(&mut self, position: &Position, max: usize) -> Result<Batch, Error> {
+        match State::of(position) {
+            Some(state) if state.stage == Stage::Open => return self.go_on(state, max).await,
+            // The process may have died between storing this position and putting the file away.
+            Some(state) => self.finish(&state).await?,
+            None => {}
+        }
+        match self.pick().await? {
+            Picked::Nothing => Ok(Batch { next: position.clone(), ..Batch::default() }),
+            Picked::Refused(state) => Ok(reader::refused(&self.seen.object, state)),
+            Picked::Open(open) => self.batch(open, max).await,
+        }
+    }
+
+    async fn stored(&mut self, position: &Position) -> Result<(), Error> {
+        match State::of(position) {
+            Some(state) if state.stage != Stage::Open => self.finish(&state).await,
+            _ => Ok(()),
+        }
+    }
+}
+
+enum Picked {
+    Nothing,
+    Refused(State),
+    Open(Open),
+}
+
+impl FileSource {
+    /// The next settled file by name, digested and verified; files already seen are put away on the way.
+    async fn pick(&mut self) -> Result<Picked, Error> {
+        loop {
+            let Some(name) = self.next_name().await? else { return Ok(Picked::Nothing) };
+            let folder = self.folder.clone();
+            let file = name.clone();
+            let Some((stamp, digest)) = blocking(VERIFY_LIMIT, move || Ok(reader::identify(&folder, &file).ok())).await? else {
+                return Ok(Picked::Nothing);
+            };
+            if self.seen.contains(&digest).await.map_err(|error| unreachable(&error))? {
+                tracing::info!(system = %self.seen.system, object = %self.seen.object, digest = &digest[..16], "file came again");
+                self.put_away(&name, ".done", &digest).await?;
+                self.seen.repeat(&digest).await.map_err(|error| unreachable(&error))?;
+                continue;
+            }
+            let state = State { file: name, digest, stamp: stamp.text(), row: 0, records: 0, stage: Stage::Open, faults: Vec::new() };
+            return self.verify(state, stamp).await;
+        }
+    }
+
+    /// The first ready file. Waits once for files that are settling.
+    async fn next_name(&mut self) -> Result<Option<String>, Error> {
+        for last in [false, true] {
+            let mut folder = self.folder.clone();
+            let (folder, scan) = blocking(STEP_LIMIT, move || {
+                let scan = folder.scan()?;
+                Ok((folder, scan))
+            })
+            .await?;
+            self.folder = folder;
+            match (scan.ready.into_iter().next(), scan.wait) {
+                (Some(name), _) => return Ok(Some(name)),
+                (None, Some(wait)) if !last => tokio::time::sleep(wait.min(STEP_LIMIT)).await,
+                (None, _) => break,
+            }
+        }
+        Ok(None)
+    }
+
+    async fn verify(&mut self, state: State, stamp: Stamp) -> Result<Picked, Error> {
+        let (folder, format) = (self.folder.clone(), Arc::clone(&self.format));
+        blocking(VERIFY_LIMIT, move || {
+            let (mut file, opened) = folder.open(&state.file)?;
+            if opened != stamp {
+                return Ok(Picked::Nothing);
+            }
+            let verified = format.verify(&mut file).and_then(|records| Ok((records, format.rows(Box::new(reopen(&folder, &state)?))?)));
+            Ok(match verified {
+                Ok((records, rows)) => Picked::Open(Open { state: State { records, ..state }, stamp, rows }),
+                Err(faults) => Picked::Refused(State { stage: Stage::Refused, faults, ..state }),
+            })
+        })
+        .await
+    }
+
+    /// Goes on in a file that was open, in this process or in one before it.
+    async fn go_on(&mut self, state: State, max: usize) -> Result<Batch, Error> {
+        if let Some(open) = self.open.take().filter(|open| open.state == state) {
+            return self.batch(open, max).await;
+        }
+        let (folder, format, resumed) = (self.folder.clone(), Arc::clone(&self.format), state.clone());
+        let open = blocking(VERIFY_LIMIT, move || Ok(reader::resume(&folder, &*format, resumed).ok())).await?;
+        match open {
+            Some(open) => self.batch(open, max).await,
+            None => Ok(reader::gone(&self.seen.object, state)),
+        }
+    }
+
+    async fn batch(&mut self, open: Open, max: usize) -> Result<Batch, Error> {
+        let (folder, object) = (self.folder.clone(), self.seen.object.clone());
+        let (batch, open) = blocking(STEP_LIMIT, move || Ok(reader::batch(&folder, &object, open, max))).await?;
+        self.open = open;
+        Ok(batch)
+    }
+
+    /// What follows a stored position: note the file as seen and put it away. Safe to repeat.
+    async fn finish(&mut self, state: &State) -> Result<(), Error> {
+        if !self.is_there(state).await? {
+            return Ok(());
+        }
+        match state.stage {
+            Stage::Read => {
+                self.seen.add(state).await.map_err(|error| unreachable(&error))?;
+                self.put_away(&state.file, ".done", &state.digest).await
+            }
+            Stage::Refused => {
+                let (folder, file) = (self.folder.clone(), format!("{}.fault.json", state.file));
+                let text = serde_json::to_string_pretty(&state.faults).unwrap_or_default();
+                blocking(STEP_LIMIT, move || folder.note(".quarantine", &file, &text)).await?;
+                self.put_away(&state.file, ".quarantine", &state.digest).await
+            }
+            Stage::Open | Stage::Gone => Ok(()),
+        }
+    }
+
+    /// Whether the very file of `state` still lies in the folder. A refused file that was moved back by hand has a new
+    /// stamp and is read again; a file read to its end is known by its content as well.
+    async fn is_there(&mut self, state: &State) -> Result<bool, Error> {
+        let (folder, state) = (self.folder.clone(), state.clone());
+        blocking(VERIFY_LIMIT, move || {
+            let Ok(stamp) = folder.stamp(&state.file) else { return Ok(false) };
+            let same = || reader::identify(&folder, &state.file).is_ok_and(|(_, digest)| digest == state.digest);
+            Ok(stamp.text() == state.stamp || (state.stage == Stage::Read && same()))
+        })
+        .await
+    }
+
+    async fn put_away(&mut self, name: &str, to: &'static str, digest: &str) -> Result<(), Error> {
+        let (folder, name, digest) = (self.folder.clone(), name.to_owned(), digest.to_owned());
+        blocking(STEP_LIMIT, move || folder.put_away(&name, to, &digest).map(drop)).await
+    }
+}
+
+fn reopen(folder: &Folder, state: &State) -> Result<File, Vec<Fault>> {
+    folder.open(&state.file).map(|(file, _)| file).map_err(|error| vec![decode::unreadable(&error)])
+}
+
+/// Runs disk work off the async threads, with a time limit.
+async fn blocking<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T, Error> {
+    let fault = |what: String| Fault::new(FOLDER, format!("the drop folder does not work: {what}"));
+    let hint = "check that the folder is mounted, has space and may be read and written";
+    match tokio::time::timeout(limit, tokio::task::spawn_blocking(work)).await {
+        Ok(Ok(Ok(done))) => Ok(done),
+        Ok(Ok(Err(error))) => Err(Error::Unreachable(fault(error.kind().to_string()).hint(hint))),
+        Ok(Err(_)) => Err(Error::Unreachable(fault("a task ended early".to_owned()))),
+        Err(_) => Err(Error::Unreachable(fault(format!("no answer within {} s", limit.as_secs())).hint(hint))),
+    }
+}
+
+fn unreachable(error: &store::Error) -> Error {
+    Error::Unreachable(Fault::new(UNREACHABLE, "the store of the hub does not answer").hint(error.fault().to_string()))
+}

@@ -1,0 +1,290 @@
+//! Signed webhooks into the hub: `POST /in/<system>/<object>`.
+//!
+//! The sender signs `<timestamp>.<body>` with HMAC-SHA256 and gets 202 only after the intake has the rows durably. A
+//! delivery that comes again is answered with 202 and has no second effect: its id (or the digest of its body) is
+//! remembered, and even before that is written, its rows have the same origins as the first time.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{Batch, ObjectOptions, Row, SourceContext, each, source_options};
+use crate::{
+    adapter::decode::{
+        json::{self, Limits},
+        jsonfile, options,
+    },
+    envelope::System,
+    error::{Code, Fault, Faults},
+    store::{self, Store},
+};
+
+mod seen;
+mod signature;
+
+use signature::Signature;
+
+/// No such system or object takes deliveries here.
+pub const UNKNOWN: Code = Code::new(2090);
+/// The signature is missing or wrong.
+pub const SIGNATURE: Code = Code::new(2091);
+/// The timestamp is missing, unreadable or too far from the hub's clock.
+pub const SKEW: Code = Code::new(2092);
+/// The body did not arrive in time or broke off.
+pub const BROKEN_OFF: Code = Code::new(2093);
+/// A delivery id was used before for another body.
+pub const REUSED_ID: Code = Code::new(2094);
+/// The hub could not take the delivery durably; send it again.
+pub const NOT_ACCEPTED: Code = Code::new(2095);
+/// A delivery holds more rows than allowed.
+pub const TOO_MANY_ROWS: Code = Code::new(2096);
+
+/// Time for a body to arrive, and for the intake to have it durably.
+const BODY_TIME: Duration = Duration::from_secs(15);
+const INTAKE_TIME: Duration = Duration::from_secs(30);
+/// Rows of one delivery.
+const ROW_LIMIT: usize = 1000;
+
+/// What the intake did with a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Accepted {
+    /// Rows that went on.
+    pub rows: usize,
+}
+
+/// Why the intake did not take a batch.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// Not now: bus or store fail. The sender is asked to repeat.
+    #[error("{0}")]
+    Unavailable(Fault),
+    /// Never: the content is wrong. The sender is told what.
+    #[error("{0}")]
+    Refused(Faults),
+}
+
+/// Takes pushed rows; returns only when they are durable.
+#[async_trait]
+pub trait Intake: Send + Sync {
+    async fn accept(&self, system: &System, batch: Batch) -> Result<Accepted, IntakeError>;
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Options {
+    secret: String,
+    secret_next: Option<String>,
+    signature_header: Option<String>,
+    timestamp_header: Option<String>,
+    id_header: Option<String>,
+    skew: Option<toml::Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ObjectTable {
+    path: Option<String>,
+    #[serde(default)]
+    items: String,
+}
+
+/// One system that pushes.
+pub struct PushSource {
+    system: System,
+    signature: Signature,
+    id_header: String,
+    /// By path segment: the object and the JSON pointer to its rows.
+    objects: BTreeMap<String, (String, String)>,
+    store: Store,
+}
+
+/// The pushing side of one system. Source options: `secret`, `secret_next` (during a change of secrets), `skew` (`300`
+/// seconds), `signature_header` (`x-signature`), `timestamp_header` (`x-timestamp`), `id_header` (`x-delivery-id`). Object
+/// options: `path` (`/in/<system>/<last part>` or the last part alone; the object's name), `items` (JSON pointer to the rows).
+///
+/// # Errors
+/// Every unknown or wrong option.
+pub fn open(
+    system: &System,
+    source: &toml::Table,
+    objects: &[ObjectOptions],
+    context: &SourceContext,
+) -> Result<PushSource, Vec<Fault>> {
+    let source = super::secrets::resolve(source, &context.env)?;
+    let given: Options = source_options(&source)?;
+    let skew = match &given.skew {
+        None => Some(300_000),
+        Some(toml::Value::Integer(seconds)) => seconds.checked_mul(1000),
+        Some(value) => value.as_str().and_then(options::millis),
+    };
+    let Some(skew) = skew.filter(|skew| (1..=3_600_000).contains(skew)) else {
+        return Err(vec![options::bad("skew", "must be a time of at most an hour")]);
+    };
+    if given.secret.len() < 16 {
+        return Err(vec![options::bad("secret", "is too short").expected("at least 16 bytes")]);
+    }
+    let made = each(objects, |object| {
+        let table: ObjectTable = options::read(&object.own())?;
+        let path = table.path.unwrap_or_else(|| object.name.clone());
+        let last = path.strip_prefix(&format!("/in/{system}/")).unwrap_or(&path).to_owned();
+        if last.is_empty() || last.contains('/') {
+            return Err(vec![options::bad("path", "is no address of this system").expected(format!("`/in/{system}/<name>`"))]);
+        }
+        Ok((last, table.items))
+    })?;
+    let objects = made.into_iter().map(|(name, (path, items))| (path, (name, items))).collect();
+    let secrets = [Some(given.secret), given.secret_next].into_iter().flatten().filter(|secret| !secret.is_empty()).collect();
+    let header = |name: Option<String>, default: &str| name.unwrap_or_else(|| default.to_owned());
+    Ok(PushSource {
+        system: system.clone(),
+        signature: Signature {
+            secrets,
+            header: header(given.signature_header, "x-signature"),
+            timestamp_header: header(given.timestamp_header, "x-timestamp"),
+            skew,
+        },
+        id_header: header(given.id_header, "x-delivery-id"),
+        objects,
+        store: context.store.clone(),
+    })
+}
+
+/// Everything a request needs.
+struct Door {
+    sources: BTreeMap<String, PushSource>,
+    intake: Arc<dyn Intake>,
+}
+
+/// The routes of all pushing systems.
+pub fn routes(sources: Vec<PushSource>, intake: Arc<dyn Intake>) -> Router {
+    let sources = sources.into_iter().map(|source| (source.system.as_str().to_owned(), source)).collect();
+    Router::new().route("/in/{system}/{object}", post(receive)).with_state(Arc::new(Door { sources, intake }))
+}
+
+async fn receive(State(door): State<Arc<Door>>, Path((system, object)): Path<(String, String)>, headers: HeaderMap, body: Body) -> Response {
+    let found = door.sources.get(&system).and_then(|source| Some((source, source.objects.get(&object)?)));
+    let Some((source, (object, items))) = found else {
+        let fault = Fault::new(UNKNOWN, "no deliveries are taken here").hint("check the address");
+        return Problem(StatusCode::NOT_FOUND, vec![fault]).into_response();
+    };
+    match source.receive(&*door.intake, object, items, &headers, body).await {
+        Ok(repeat) => (StatusCode::ACCEPTED, axum::Json(json!({ "accepted": true, "repeat": repeat }))).into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+impl PushSource {
+    /// True when the delivery was taken before.
+    async fn receive(&self, intake: &dyn Intake, object: &str, items: &str, headers: &HeaderMap, body: Body) -> Result<bool, Problem> {
+        let limits = Limits::default();
+        let body = match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, limits.bytes)).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(error)) => return Err(unread(&error, &limits)),
+            Err(_) => return Err(Problem::one(StatusCode::REQUEST_TIMEOUT, Fault::new(BROKEN_OFF, "the body did not arrive in time"))),
+        };
+        self.signature.check(headers, &body).map_err(|fault| Problem::one(StatusCode::UNAUTHORIZED, fault))?;
+        let digest = hex::encode(Sha256::digest(&body));
+        let delivery = signature::header(headers, &self.id_header).filter(|id| id.len() <= 200).unwrap_or(&digest).to_owned();
+        if let Some(before) = seen::digest(&self.store, &self.system, object, &delivery).await.map_err(unavailable)? {
+            if before == digest {
+                return Ok(true);
+            }
+            let fault = Fault::new(REUSED_ID, "this delivery id was used for another body").hint("give every delivery an id of its own");
+            return Err(Problem::one(StatusCode::CONFLICT, fault));
+        }
+        let batch = batch(object, items, &delivery, &body, &limits)?;
+        let rows = batch.rows.len();
+        match tokio::time::timeout(INTAKE_TIME, intake.accept(&self.system, batch)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(IntakeError::Refused(Faults(faults)))) => return Err(Problem(StatusCode::UNPROCESSABLE_ENTITY, faults)),
+            Ok(Err(IntakeError::Unavailable(fault))) => return Err(Problem::one(StatusCode::SERVICE_UNAVAILABLE, fault)),
+            Err(_) => return Err(Problem::one(StatusCode::SERVICE_UNAVAILABLE, Fault::new(NOT_ACCEPTED, "the hub did not take it in time"))),
+        }
+        // The rows are safe. Should this fail, the sender repeats and the rows are recognised by their origins.
+        seen::add(&self.store, &self.system, object, &delivery, &digest).await.map_err(unavailable)?;
+        tracing::info!(system = %self.system, object, rows, "took a delivery");
+        Ok(false)
+    }
+}
+
+/// The rows of a body.
+fn batch(object: &str, items: &str, delivery: &str, body: &[u8], limits: &Limits) -> Result<Batch, Problem> {
+    let document = json::strict(body, limits).map_err(|faults| Problem(StatusCode::BAD_REQUEST, faults))?;
+    let rows = jsonfile::items(document, items).map_err(|fault| Problem::one(StatusCode::BAD_REQUEST, fault))?;
+    if rows.len() > ROW_LIMIT {
+        let fault = Fault::new(TOO_MANY_ROWS, format!("the delivery has {} rows", rows.len())).expected(format!("at most {ROW_LIMIT}"));
+        return Err(Problem::one(StatusCode::PAYLOAD_TOO_LARGE, fault));
+    }
+    let wrong = rows.iter().enumerate().filter(|(_, row)| !row.is_object());
+    let shape = |at: usize| Fault::new(jsonfile::SHAPE, "the row is not an object").at_pointer(format!("{items}/{at}"));
+    let faults: Vec<Fault> = wrong.take(20).map(|(at, _)| shape(at)).collect();
+    if !faults.is_empty() {
+        return Err(Problem(StatusCode::BAD_REQUEST, faults));
+    }
+    // A sender's id may be anything, even personal: the origin holds its hash.
+    let delivery = hex::encode(&Sha256::digest(delivery)[..8]);
+    let row = |(at, data): (usize, Value)| Row {
+        object: object.to_owned(),
+        origin: format!("push/{delivery}#{}", at + 1),
+        file: format!("/in/{object}"),
+        number: 0,
+        data,
+        meta: json!({}),
+    };
+    Ok(Batch { rows: rows.into_iter().enumerate().map(row).collect(), ..Batch::default() })
+}
+
+fn unread(error: &axum::Error, limits: &Limits) -> Problem {
+    use std::error::Error as _;
+    let too_large = error.source().is_some_and(|source| source.to_string().contains("length limit"));
+    if too_large {
+        let fault = Fault::new(json::TOO_LARGE, "the body is too large").expected(format!("at most {} bytes", limits.bytes));
+        return Problem::one(StatusCode::PAYLOAD_TOO_LARGE, fault.hint("send fewer rows in one delivery"));
+    }
+    Problem::one(StatusCode::BAD_REQUEST, Fault::new(BROKEN_OFF, "the body broke off"))
+}
+
+fn unavailable(error: store::Error) -> Problem {
+    tracing::warn!(error = %error.fault(), "a delivery could not be looked up");
+    Problem::one(StatusCode::SERVICE_UNAVAILABLE, Fault::new(NOT_ACCEPTED, "the hub cannot take deliveries now"))
+}
+
+/// An answer by RFC 9457: the first fault gives code and detail, all of them are listed.
+#[derive(Debug)]
+struct Problem(StatusCode, Vec<Fault>);
+
+impl Problem {
+    fn one(status: StatusCode, fault: Fault) -> Self {
+        Self(status, vec![fault])
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let first = self.1.first();
+        let body = json!({
+            "type": first.map_or_else(|| "about:blank".to_owned(), |fault| format!("urn:civilhub:error:{}", fault.code)),
+            "title": self.0.canonical_reason(),
+            "status": self.0.as_u16(),
+            "code": first.map(|fault| fault.code),
+            "detail": first.map(|fault| fault.message.clone()),
+            "faults": self.1,
+        });
+        let mut response = (self.0, [("content-type", "application/problem+json")], body.to_string()).into_response();
+        if self.0 == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert("retry-after", axum::http::HeaderValue::from_static("5"));
+        }
+        response
+    }
+}
