@@ -425,7 +425,9 @@ async fn two_writers_leave_no_gap() {
         // A reader that follows meanwhile must never step over a cursor.
         let boxes = Mailboxes::new(store.clone());
         let mut after = 0;
+        let start = Instant::now();
         while after < 200 {
+            assert!(start.elapsed() < Duration::from_secs(30), "{:?}: stuck after cursor {after}", store.backend());
             for letter in boxes.read(&partner, after, 50).await.unwrap().letters {
                 assert_eq!(letter.cursor, after + 1, "{:?}", store.backend());
                 after = letter.cursor;
