@@ -60,5 +60,5 @@ CREATE TABLE handed_over (system TEXT NOT NULL, bookdate TEXT NOT NULL, records 
 -- How full the queues were when the hub last looked: lets the books be read while no process runs.
 CREATE TABLE queue_depth (queue TEXT PRIMARY KEY, messages BIGINT NOT NULL, at BIGINT NOT NULL);
 
--- Pushed records that were accepted: a sender that did not hear the answer sends again.
-CREATE TABLE push_seen (occurrence TEXT PRIMARY KEY, at BIGINT NOT NULL);
+-- Pushed records that are in the count of what was handed over: a sender that did not hear the answer sends again.
+CREATE TABLE push_counted (occurrence TEXT PRIMARY KEY, at BIGINT NOT NULL);

@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// A row of an object that the adapter does not know.
-pub const NO_PROGRAM: Code = Code::new(3101);
+pub const NO_PROGRAM: Code = Code::new(3040);
 
 /// A pushed record could not be made durable; the sender is asked to send it again.
 pub const NOT_TAKEN: Code = Code::new(2201);
@@ -188,7 +188,7 @@ fn refused(letter: &Letter) -> Entry {
 /// Of pushed records, how many were not accepted before: a sender that did not hear the answer sends again.
 async fn fresh(tx: &mut Tx, events: &[Event]) -> Result<usize, Error> {
     let rows: Vec<_> = events.iter().map(|event| json!([event.occurrence.as_str()])).collect();
-    let sql = "INSERT INTO push_seen (occurrence, at) SELECT value ->> 0, $2 FROM {rows} WHERE true ON CONFLICT DO NOTHING RETURNING occurrence";
+    let sql = "INSERT INTO push_counted (occurrence, at) SELECT value ->> 0, $2 FROM {rows} WHERE true ON CONFLICT DO NOTHING RETURNING occurrence";
     Ok(tx.read(sql, &[serde_json::Value::Array(rows).to_string().into(), clock::millis().into()]).await?.len())
 }
 

@@ -12,7 +12,7 @@ use super::{
 use crate::error::{Code, Fault};
 
 /// The sample or input file cannot be opened.
-pub const INPUT_UNREADABLE: Code = Code::new(3102);
+pub const INPUT_UNREADABLE: Code = Code::new(3041);
 
 /// The object whose `files` pattern fits the name; the only object of an adapter fits every name.
 pub fn object_of<'a>(spec: &'a AdapterSpec, name: &str) -> Option<&'a ObjectSpec> {

@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::{Global, output};
-use crate::{config::keys::Keys, hub::Plans};
+use crate::{config::keys::Keys, hub::{Plans, Secrets}};
 
 pub(super) fn run(global: &Global, format: output::Format) -> anyhow::Result<ExitCode> {
     let (summary, faults) = match global.config() {
         Err(faults) => (json!({}), faults.0),
         // Fixed keys: a check leaves nothing behind.
-        Ok(config) => match Plans::load(&config, &Keys::dry_run()) {
+        Ok(config) => match Plans::load(&config, &Keys::dry_run(), Secrets::Optional) {
             Err(faults) => (json!({}), faults),
             Ok(plans) => {
                 let counts = json!({ "schemas": plans.registry.iter().count(), "adapters": plans.adapters.len(), "partners": plans.agreements.partners().len() });

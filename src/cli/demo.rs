@@ -98,13 +98,13 @@ async fn start_stubs(config: &mut Config, dir: &Path, cancel: &CancellationToken
         ("ASSIST_HALL_URL", format!("http://{}", hall.address)),
         ("ASSIST_HALL_TOKEN", assist_hall::TOKEN.to_owned()),
         ("DISASTER_REPORT_SECRET", PUSH_SECRET.to_owned()),
-        ("JLBANK_URL", format!("http://{bank}/receive")),
-        ("JLBANK_SECRET", format!("whsec_{}", "ZGVtby1iYW5rLXNlY3JldC1mb3ItdGhlLXN0dWItb25seQ==")),
+        ("BANK_JLBANK_SECRET", bank::SECRET.to_owned()),
         ("INTERNET_PLUS_TOKEN", "demo-mailbox-token-of-internet-plus".to_owned()),
     ];
     for (name, value) in values {
         config.env.entry(name.to_owned()).or_insert(value);
     }
+    config.paths.partners = bank::partners(&config.paths.partners, &config.hub.data, bank).map_err(|error| failed(&error))?;
     let keep = cancel.clone();
     tokio::spawn(async move {
         keep.cancelled().await;

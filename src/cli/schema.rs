@@ -9,7 +9,7 @@ use crate::{
     adapter::decode::json::{self, Limits},
     config::keys::Keys,
     error::{Code, Fault, Faults},
-    hub::Plans,
+    hub::{Plans, Secrets},
     schema,
 };
 
@@ -51,7 +51,7 @@ pub(super) fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode> {
 }
 
 fn plans(global: &Global) -> anyhow::Result<Plans> {
-    Ok(Plans::load(&global.config()?, &Keys::dry_run()).map_err(Faults)?)
+    Ok(Plans::load(&global.config()?, &Keys::dry_run(), Secrets::Optional).map_err(Faults)?)
 }
 
 fn list(plans: &Plans, format: output::Format) -> anyhow::Result<ExitCode> {

@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     io::Write,
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -16,6 +16,31 @@ use axum::{
     routing::post,
 };
 use tokio_util::sync::CancellationToken;
+
+/// Signing key that the demo's hub and its stub bank share; worth nothing outside.
+pub const SECRET: &str = "whsk_ZGVtby1iYW5rLXNpZ25pbmcta2V5LTMyYnl0ZXMhISE=";
+/// The partner that the stub stands for.
+const PARTNER: &str = "bank-jlbank.toml";
+
+/// Copies the partner files to `<data>/partners`, with the stub's address instead of the bank's.
+pub fn partners(from: &Path, data: &Path, stub: SocketAddr) -> std::io::Result<PathBuf> {
+    let to = data.join("partners");
+    std::fs::create_dir_all(&to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let mut text = std::fs::read_to_string(entry.path())?;
+        if entry.file_name() == PARTNER {
+            let line = |line: &str| match line.split('=').next().map(str::trim) {
+                Some("url") => format!("url = \"http://{stub}/receive\""),
+                Some("allow") => "allow = [\"127.0.0.0/8\"]".to_owned(),
+                _ => line.to_owned(),
+            };
+            text = text.lines().map(line).collect::<Vec<_>>().join("\n");
+        }
+        std::fs::write(to.join(entry.file_name()), text)?;
+    }
+    Ok(to)
+}
 
 struct Bank {
     seen: HashSet<String>,

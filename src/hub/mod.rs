@@ -4,5 +4,5 @@ mod build;
 mod roles;
 mod watch;
 
-pub use build::{Hub, Plans};
+pub use build::{Hub, Plans, Secrets};
 pub use roles::{Role, Running, depths};

@@ -157,7 +157,7 @@ pub fn digest(file: &mut File) -> io::Result<String> {
 
 /// Whether `name` (lower case) fits `glob`, where `*` is any text and `?` one character. Case does not matter: DOS
 /// programs write names as they please.
-fn matches(glob: &str, name: &str) -> bool {
+pub fn matches(glob: &str, name: &str) -> bool {
     let glob: Vec<char> = glob.to_ascii_lowercase().chars().collect();
     let name: Vec<char> = name.chars().collect();
     let (mut g, mut n, mut star) = (0, 0, None);

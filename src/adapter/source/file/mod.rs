@@ -18,7 +18,7 @@ use crate::{
     store,
 };
 
-mod folder;
+pub mod folder;
 mod reader;
 mod state;
 
