@@ -238,7 +238,7 @@ async fn target(hub: &Arc<Hub>, partner: &Partner) -> Result<(Box<dyn Target>, D
 }
 
 async fn lake(hub: &Arc<Hub>) -> Result<LakeTarget, Vec<Fault>> {
-    let schemas: Vec<LakeSchema> = hub.registry.iter().map(|schema| LakeSchema::new(schema.dataset.as_str(), schema.raw.clone())).collect();
+    let schemas: Vec<LakeSchema> = hub.registry.iter().map(|schema| LakeSchema::new(schema.dataset.as_str(), schema.inlined.clone())).collect();
     let options = LakeOptions { batch_size: hub.config.lake.batch, ..LakeOptions::default() };
     LakeTarget::open(&hub.config.lake_url(), hub.store.clone(), &schemas, options).await.map_err(|error| vec![error.fault()])
 }
