@@ -77,7 +77,8 @@ fn origins(batch: &Batch) -> Vec<String> {
 #[tokio::test]
 async fn wrong_options_of_all_objects_are_listed_at_once() {
     let place = Place::new().await;
-    let object = |name: &str, options: &str| ObjectOptions { name: name.into(), key: Vec::new(), options: options.parse().unwrap() };
+    let object =
+        |name: &str, options: &str| ObjectOptions { name: name.into(), key: Vec::new(), options: options.parse().unwrap() };
     let objects = [object("A", "files = '*.csv'\nformat = 'cvs'"), object("B", "files = '../x'\nformat = 'csv'\ndelimitr = ';'")];
     let faults = source::open(&System::from("s"), &"kind = 'file'".parse().unwrap(), &objects, &place.context).err().unwrap();
     let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();

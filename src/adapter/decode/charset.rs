@@ -21,7 +21,9 @@ impl Charset {
         match name.map(str::to_ascii_lowercase).as_deref() {
             None | Some("gb18030" | "gbk" | "gb2312" | "cp936") => Ok(Self::Gb18030),
             Some("utf-8" | "utf8") => Ok(Self::Utf8),
-            Some(other) => Err(options::bad("encoding", format!("unknown charset `{other}`")).expected("`GB18030`, `GBK` or `UTF-8`")),
+            Some(other) => {
+                Err(options::bad("encoding", format!("unknown charset `{other}`")).expected("`GB18030`, `GBK` or `UTF-8`"))
+            }
         }
     }
 
@@ -130,7 +132,10 @@ impl Watch {
 fn chinese_utf8(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
     let mut wide = text.chars().filter(|c| !c.is_ascii()).peekable();
-    wide.peek().is_some() && wide.all(|c| matches!(c, '\u{4e00}'..='\u{9fff}' | '\u{3000}'..='\u{303f}' | '\u{ff00}'..='\u{ff5e}' | '\u{b7}' | '\u{feff}'))
+    wide.peek().is_some()
+        && wide.all(
+            |c| matches!(c, '\u{4e00}'..='\u{9fff}' | '\u{3000}'..='\u{303f}' | '\u{ff00}'..='\u{ff5e}' | '\u{b7}' | '\u{feff}'),
+        )
 }
 
 #[cfg(test)]

@@ -192,7 +192,9 @@ mod tests {
 
     #[test]
     fn globs() {
-        for (glob, name) in [("HH??????.DBF", "hh170703.dbf"), ("*", "x"), ("GL_full*.csv", "gl_full_201707.csv"), ("a*b*c", "aXbYbc")] {
+        for (glob, name) in
+            [("HH??????.DBF", "hh170703.dbf"), ("*", "x"), ("GL_full*.csv", "gl_full_201707.csv"), ("a*b*c", "aXbYbc")]
+        {
             assert!(matches(glob, &name.to_ascii_lowercase()), "{glob} {name}");
         }
         for (glob, name) in [("HH??????.DBF", "hh17070.dbf"), ("*.csv", "x.csv.bak"), ("?", ""), ("a*b", "ac")] {
@@ -210,7 +212,8 @@ mod tests {
         }
         std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link.csv")).unwrap();
         fs::create_dir(folder.path().join("folder.csv")).unwrap();
-        let mut drop = Folder::new(folder.path().into(), vec!["*.csv".into(), "*.tmp".into(), "*.part".into()], Duration::from_millis(60));
+        let mut drop =
+            Folder::new(folder.path().into(), vec!["*.csv".into(), "*.tmp".into(), "*.part".into()], Duration::from_millis(60));
         let first = drop.scan().unwrap();
         assert!(first.ready.is_empty() && first.wait.is_some());
         tokio::time::sleep(Duration::from_millis(70)).await;

@@ -10,7 +10,7 @@ use std::{fs::File, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde::Deserialize;
 
-use super::{Batch, Error, ObjectOptions, Position, Source, SourceContext, UNREACHABLE, each, source_options};
+use super::{Batch, Error, ObjectOptions, Position, Source, SourceContext, Sources, UNREACHABLE, each, source_options};
 use crate::{
     adapter::decode::{self, Format, RowReader, options, options::OneOrMany},
     envelope::System,
@@ -52,7 +52,7 @@ pub fn open(
     source: &toml::Table,
     objects: &[ObjectOptions],
     context: &SourceContext,
-) -> Result<Vec<(String, Box<dyn Source>)>, Vec<Fault>> {
+) -> Result<Sources, Vec<Fault>> {
     let given: Options = source_options(source)?;
     let settle = options::millis(given.settle.as_deref().unwrap_or("2s")).and_then(|millis| u64::try_from(millis).ok());
     let Some(settle) = settle else {
@@ -137,7 +137,8 @@ impl FileSource {
                 self.seen.repeat(&digest).await.map_err(|error| unreachable(&error))?;
                 continue;
             }
-            let state = State { file: name, digest, stamp: stamp.text(), row: 0, records: 0, stage: Stage::Open, faults: Vec::new() };
+            let state =
+                State { file: name, digest, stamp: stamp.text(), row: 0, records: 0, stage: Stage::Open, faults: Vec::new() };
             return self.verify(state, stamp).await;
         }
     }
@@ -168,7 +169,8 @@ impl FileSource {
             if opened != stamp {
                 return Ok(Picked::Nothing);
             }
-            let verified = format.verify(&mut file).and_then(|records| Ok((records, format.rows(Box::new(reopen(&folder, &state)?))?)));
+            let verified =
+                format.verify(&mut file).and_then(|records| Ok((records, format.rows(Box::new(reopen(&folder, &state)?))?)));
             Ok(match verified {
                 Ok((records, rows)) => Picked::Open(Open { state: State { records, ..state }, stamp, rows }),
                 Err(faults) => Picked::Refused(State { stage: Stage::Refused, faults, ..state }),
@@ -218,15 +220,23 @@ impl FileSource {
     }
 
     /// Whether the very file of `state` still lies in the folder. A refused file that was moved back by hand has a new
-    /// stamp and is read again; a file read to its end is known by its content as well.
+    /// stamp and is read again. A file read to its end is known by its content as well, until it is noted as seen: then
+    /// a new file of this name and content is a repeat.
     async fn is_there(&mut self, state: &State) -> Result<bool, Error> {
+        let (folder, file) = (self.folder.clone(), state.file.clone());
+        let stamp = blocking(STEP_LIMIT, move || Ok(folder.stamp(&file).ok())).await?;
+        match stamp {
+            None => return Ok(false),
+            Some(stamp) if stamp.text() == state.stamp => return Ok(true),
+            Some(_) if state.stage != Stage::Read => return Ok(false),
+            Some(_) => {}
+        }
+        if self.seen.contains(&state.digest).await.map_err(|error| unreachable(&error))? {
+            return Ok(false);
+        }
         let (folder, state) = (self.folder.clone(), state.clone());
-        blocking(VERIFY_LIMIT, move || {
-            let Ok(stamp) = folder.stamp(&state.file) else { return Ok(false) };
-            let same = || reader::identify(&folder, &state.file).is_ok_and(|(_, digest)| digest == state.digest);
-            Ok(stamp.text() == state.stamp || (state.stage == Stage::Read && same()))
-        })
-        .await
+        let same = move || Ok(reader::identify(&folder, &state.file).is_ok_and(|(_, digest)| digest == state.digest));
+        blocking(VERIFY_LIMIT, same).await
     }
 
     async fn put_away(&mut self, name: &str, to: &'static str, digest: &str) -> Result<(), Error> {
@@ -240,7 +250,10 @@ fn reopen(folder: &Folder, state: &State) -> Result<File, Vec<Fault>> {
 }
 
 /// Runs disk work off the async threads, with a time limit.
-async fn blocking<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T, Error> {
+async fn blocking<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, Error> {
     let fault = |what: String| Fault::new(FOLDER, format!("the drop folder does not work: {what}"));
     let hint = "check that the folder is mounted, has space and may be read and written";
     match tokio::time::timeout(limit, tokio::task::spawn_blocking(work)).await {

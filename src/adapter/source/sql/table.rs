@@ -127,7 +127,8 @@ impl Connection {
         let query = Query { sql: self.dialect.columns_sql().to_owned(), args: vec![Some(bare.to_owned()), schema.clone()] };
         let catalogue = self.fetch(query, 3).await?.rows;
         let real = catalogue.first().and_then(|row| row[2].clone()).ok_or_else(|| {
-            let fault = Fault::new(TABLE, format!("there is no table `{name}`")).hint("check `table`, and that the account may read it");
+            let fault =
+                Fault::new(TABLE, format!("there is no table `{name}`")).hint("check `table`, and that the account may read it");
             Error::Refused(fault)
         })?;
         let mut columns = Vec::new();
@@ -136,7 +137,7 @@ impl Connection {
                 columns.push((column, kind.filter(|kind| valid_type(kind)).unwrap_or_else(|| "text".to_owned())));
             }
         }
-        let name = schema.map_or(real.clone(), |schema| format!("{schema}.{real}"));
+        let name = schema.map_or_else(|| real.clone(), |schema| format!("{schema}.{real}"));
         Ok(Table { dialect: self.dialect, name, columns })
     }
 }
@@ -159,7 +160,9 @@ fn classify(error: &sqlx::Error) -> Error {
     match error {
         sqlx::Error::Database(database) => {
             let code = database.code().unwrap_or_default().into_owned();
-            let lasting = ["28", "42", "3D", "3F"].iter().any(|class| code.len() == 5 && code.starts_with(class)) || code == "1" || code == "26";
+            let lasting = ["28", "42", "3D", "3F"].iter().any(|class| code.len() == 5 && code.starts_with(class))
+                || code == "1"
+                || code == "26";
             if lasting {
                 let fault = Fault::new(REFUSED, format!("the database refused the statement, code {code}"));
                 return Error::Refused(fault.hint("check the account's rights, `table` and `columns`"));
