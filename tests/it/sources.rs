@@ -90,3 +90,17 @@ async fn wrong_options_of_all_objects_are_listed_at_once() {
     let faults = place.open("kind = 'sql'\nurl = '${HUB_TEST_NO_SUCH_URL}'", "").err().unwrap();
     assert_eq!(faults[0].code, source::secrets::SECRET_MISSING);
 }
+
+/// `civilhub check` opens every source without a runtime and without a network.
+#[test]
+fn options_are_checked_without_a_runtime() {
+    let place = tokio::runtime::Runtime::new().unwrap().block_on(Place::new());
+    let sql = "table = 't'\nkey = ['id']\nwatermark = 'w'";
+    for url in ["sqlite:///no/such.db", "postgres://u:secret@127.0.0.1:1/x", "mysql://u@127.0.0.1:1/x"] {
+        assert!(place.open(&format!("kind = 'sql'\nurl = '{url}'"), sql).is_ok(), "{url}");
+    }
+    let pull = "path = '/x'\nkey = ['id']\nupdated = 'u'";
+    assert!(place.open("kind = 'http_pull'\nbase = 'https://legacy.invalid'", pull).is_ok());
+    let faults = place.open("kind = 'sql'\nurl = 'oracle://u:secret@x'", sql).err().unwrap();
+    assert!(!faults[0].to_string().contains("secret"));
+}

@@ -168,13 +168,13 @@ async fn hostile_answers_are_refused_with_bounded_memory() {
 
 /// Keeps what it is given; fails when told to.
 #[derive(Default)]
-struct Box_ {
+struct Inbox {
     origins: Mutex<Vec<String>>,
     fail: Mutex<bool>,
 }
 
 #[async_trait]
-impl Intake for Box_ {
+impl Intake for Inbox {
     async fn accept(&self, system: &System, batch: Batch) -> Result<Accepted, IntakeError> {
         assert_eq!(system.as_str(), "sample");
         if *self.fail.lock().unwrap() {
@@ -186,7 +186,7 @@ impl Intake for Box_ {
 }
 
 struct Door {
-    intake: Arc<Box_>,
+    intake: Arc<Inbox>,
     base: String,
     http: reqwest::Client,
     _place: Place,
@@ -204,7 +204,7 @@ impl Door {
             options: "path = '/in/sample/report'".parse().unwrap(),
         };
         let push = http_push::open(&System::from("sample"), &source, &[object], &place.context).unwrap();
-        let intake = Arc::new(Box_::default());
+        let intake = Arc::new(Inbox::default());
         let base = serve(http_push::routes(vec![push], intake.clone())).await;
         let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().unwrap();
         Self { intake, base, http, _place: place }

@@ -122,6 +122,37 @@ async fn postgres_keeps_time_stamps_and_decimals_exactly() {
 }
 
 #[tokio::test]
+async fn mariadb_keeps_zero_dates_floats_and_latin1() {
+    let Ok(url) = std::env::var("CIVILHUB_TEST_MYSQL") else {
+        println!("not run: CIVILHUB_TEST_MYSQL names no empty database of MariaDB");
+        return;
+    };
+    let place = Place::new().await;
+    sqlx::any::install_default_drivers();
+    let pool = AnyPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
+    let db = Db { pool, url };
+    db.run("SET SESSION sql_mode = 'ANSI_QUOTES'; DROP TABLE IF EXISTS T_FAMILY, T_MEMBER, t").await;
+    check_watermarks(&place, &db).await;
+    db.run(
+        "CREATE TABLE t (id BIGINT UNSIGNED PRIMARY KEY, n DECIMAL(20, 4), f FLOAT, d DATE, b BLOB, x BIT(4), l VARCHAR(20) CHARACTER SET latin1, t DATETIME(6));
+         INSERT INTO t VALUES (9007199254740993, 480.10, 0.1, '0000-00-00', x'00ff', b'101', x'D5C5', '2017-07-03 09:00:00.123456'),
+                              (9007199254740995, NULL, NULL, NULL, NULL, NULL, NULL, '2017-07-03 09:00:00.123456'),
+                              (2, 0, 0, '2017-07-03', '', b'0', '', '2017-07-03 09:00:00.123456')",
+    )
+    .await;
+    let object = "table = 't'\nkey = ['id']\nwatermark = 't'";
+    let (mut source, mut position) = (db.source(&place, object), Position::default());
+    let first = source.read(&position, 2).await.unwrap();
+    let expected = json!({"id": "9007199254740993", "n": "480.1000", "f": "0.1", "d": "0000-00-00", "b": "00ff", "x": "5", "l": "ÕÅ",
+        "t": "2017-07-03 09:00:00.123456"});
+    assert_eq!((first.rows[0].data["id"].as_str(), &first.rows[1].data), (Some("2"), &expected));
+    assert_eq!(drain(&mut *source, &mut position).await.0.len(), 3);
+    db.run("INSERT INTO t VALUES (1, 0, 0, NULL, '', b'0', '', '2017-07-03 08:56:00')").await;
+    assert_eq!(drain(&mut *source, &mut position).await.0.len(), 1);
+    assert_eq!(drain(&mut *source, &mut position).await.0.len(), 0);
+}
+
+#[tokio::test]
 async fn a_crash_repeats_a_batch_with_the_same_origins() {
     let place = Place::new().await;
     let db = Db::sqlite(&place).await;

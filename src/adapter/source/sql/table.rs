@@ -1,6 +1,10 @@
 //! Tables as the database describes them, and the connection that reads them.
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    str::FromStr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures_util::TryStreamExt;
 use sqlx::{
@@ -68,10 +72,11 @@ pub struct Answer {
     pub complete: bool,
 }
 
-/// A lazily connected pool; clones share it.
+/// A pool made at the first query, so that options can be checked outside a runtime; clones share it.
 #[derive(Clone)]
 pub struct Connection {
-    pool: AnyPool,
+    pool: Arc<OnceLock<AnyPool>>,
+    options: AnyConnectOptions,
     pub dialect: Dialect,
 }
 
@@ -83,16 +88,22 @@ impl Connection {
         let dialect = Dialect::of(url).ok_or_else(|| options::bad("url", "unknown kind of database").expected(known))?;
         let url = if dialect == Dialect::Sqlite && !url.contains('?') { format!("{url}?mode=ro") } else { url.to_owned() };
         // The text of a parse error may quote the URL with its password.
-        let parsed = AnyConnectOptions::from_str(&url).map_err(|_| options::bad("url", "cannot be read").expected(known))?;
-        let pool = AnyPoolOptions::new()
-            .max_connections(2)
-            .acquire_timeout(CONNECT_LIMIT)
-            .idle_timeout(Duration::from_secs(60))
-            .after_connect(move |connection, _| {
-                Box::pin(async move { sqlx::raw_sql(dialect.session()).execute(connection).await.map(drop) })
-            })
-            .connect_lazy_with(parsed);
-        Ok(Self { pool, dialect })
+        let options = AnyConnectOptions::from_str(&url).map_err(|_| options::bad("url", "cannot be read").expected(known))?;
+        Ok(Self { pool: Arc::default(), options, dialect })
+    }
+
+    fn pool(&self) -> &AnyPool {
+        let dialect = self.dialect;
+        self.pool.get_or_init(|| {
+            AnyPoolOptions::new()
+                .max_connections(2)
+                .acquire_timeout(CONNECT_LIMIT)
+                .idle_timeout(Duration::from_secs(60))
+                .after_connect(move |connection, _| {
+                    Box::pin(async move { sqlx::raw_sql(dialect.session()).execute(connection).await.map(drop) })
+                })
+                .connect_lazy_with(self.options.clone())
+        })
     }
 
     /// Runs a query whose columns are all text. Stops early, with `complete` false, when the answer grows beyond 16 MiB.
@@ -101,7 +112,7 @@ impl Connection {
         let work = async {
             let mut answer = Answer { rows: Vec::new(), complete: true };
             let mut bytes = 0;
-            let mut stream = statement.fetch(&self.pool);
+            let mut stream = statement.fetch(self.pool());
             while let Some(row) = stream.try_next().await.map_err(|error| classify(&error))? {
                 let row = (0..columns).map(|column| text(&row, column)).collect::<Result<Vec<_>, _>>()?;
                 bytes += row.iter().flatten().map(String::len).sum::<usize>();
