@@ -92,6 +92,23 @@ async fn a_crash_at_any_step_repeats_rows_but_loses_none() {
     }
 }
 
+/// It dies between noting the file as seen and moving it.
+#[tokio::test]
+async fn a_file_noted_but_not_moved_is_moved_and_is_no_repeat() {
+    let place = Place::new().await;
+    let folder = place.drop_folder();
+    fs::write(folder.join("a.csv"), "A\n1\n").unwrap();
+    let mut source = place.open(SOURCE, CSV).unwrap();
+    let mut position = source.read(&Position::default(), 9).await.unwrap().next;
+    let digest = position.0["digest"].as_str().unwrap();
+    let sql = "INSERT INTO file_seen (system, object, digest, file, records, at, repeats) VALUES ('sample', 'OBJ', $1, 'a.csv', 1, 0, 0)";
+    place.context.store.write(sql, &[digest.into()]).await.unwrap();
+    let mut source = place.open(SOURCE, CSV).unwrap();
+    assert_eq!(drain(&mut *source, &mut position).await.0.len(), 0);
+    let repeats = place.context.store.read("SELECT repeats FROM file_seen", &[]).await.unwrap();
+    assert_eq!((repeats.len(), repeats[0].int(0), names(&folder.join(".done"))), (1, 0, vec!["a.csv".to_owned()]));
+}
+
 #[tokio::test]
 async fn a_file_refused_whole_is_one_bad_row_and_is_read_again_when_moved_back() {
     let place = Place::new().await;

@@ -58,7 +58,7 @@ pub fn open(
     let Some(settle) = settle else {
         return Err(vec![options::bad("settle", "is no length of time").expected("for example `2s`")]);
     };
-    let made = each(objects, |object| {
+    let mut made = each(objects, |object| {
         let mut table = object.own();
         let globs = table.remove("files").and_then(|files| files.try_into::<OneOrMany>().ok()).map(OneOrMany::into_vec);
         let name = table.remove("format").and_then(|format| format.as_str().map(str::to_owned));
@@ -71,8 +71,12 @@ pub fn open(
         let (true, Ok(format)) = (faults.is_empty(), format) else { return Err(faults) };
         let folder = Folder::new(context.inbox.join(system.as_str()), globs, Duration::from_millis(settle));
         let seen = Seen { store: context.store.clone(), system: system.clone(), object: object.name.clone() };
-        Ok(FileSource { folder, seen, format: format.into(), open: None })
+        Ok(FileSource { folder, seen, format: format.into(), open: None, strays: 0 })
     })?;
+    let globs: Vec<String> = made.iter().flat_map(|(_, source)| source.folder.globs()).cloned().collect();
+    if let Some((_, first)) = made.first_mut() {
+        first.folder.count_strays(globs);
+    }
     Ok(made.into_iter().map(|(name, source)| (name, Box::new(source) as Box<dyn Source>)).collect())
 }
 
@@ -82,6 +86,8 @@ struct FileSource {
     seen: Seen,
     format: Arc<dyn Format>,
     open: Option<Open>,
+    /// As last reported.
+    strays: usize,
 }
 
 /// A file being read.
@@ -153,6 +159,9 @@ impl FileSource {
             })
             .await?;
             self.folder = folder;
+            if scan.strays > std::mem::replace(&mut self.strays, scan.strays) {
+                tracing::warn!(system = %self.seen.system, files = scan.strays, "files in the drop folder fit no object");
+            }
             match (scan.ready.into_iter().next(), scan.wait) {
                 (Some(name), _) => return Ok(Some(name)),
                 (None, Some(wait)) if !last => tokio::time::sleep(wait.min(STEP_LIMIT)).await,
