@@ -77,7 +77,8 @@ fn origins(batch: &Batch) -> Vec<String> {
 #[tokio::test]
 async fn wrong_options_of_all_objects_are_listed_at_once() {
     let place = Place::new().await;
-    let object = |name: &str, options: &str| ObjectOptions { name: name.into(), key: Vec::new(), options: options.parse().unwrap() };
+    let object =
+        |name: &str, options: &str| ObjectOptions { name: name.into(), key: Vec::new(), options: options.parse().unwrap() };
     let objects = [object("A", "files = '*.csv'\nformat = 'cvs'"), object("B", "files = '../x'\nformat = 'csv'\ndelimitr = ';'")];
     let faults = source::open(&System::from("s"), &"kind = 'file'".parse().unwrap(), &objects, &place.context).err().unwrap();
     let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
@@ -88,4 +89,18 @@ async fn wrong_options_of_all_objects_are_listed_at_once() {
     assert_eq!((faults[0].code, faults[0].hint.as_deref()), (source::UNKNOWN_KIND, Some("did you mean `sql`?")));
     let faults = place.open("kind = 'sql'\nurl = '${HUB_TEST_NO_SUCH_URL}'", "").err().unwrap();
     assert_eq!(faults[0].code, source::secrets::SECRET_MISSING);
+}
+
+/// `civilhub check` opens every source without a runtime and without a network.
+#[test]
+fn options_are_checked_without_a_runtime() {
+    let place = tokio::runtime::Runtime::new().unwrap().block_on(Place::new());
+    let sql = "table = 't'\nkey = ['id']\nwatermark = 'w'";
+    for url in ["sqlite:///no/such.db", "postgres://u:secret@127.0.0.1:1/x", "mysql://u@127.0.0.1:1/x"] {
+        assert!(place.open(&format!("kind = 'sql'\nurl = '{url}'"), sql).is_ok(), "{url}");
+    }
+    let pull = "path = '/x'\nkey = ['id']\nupdated = 'u'";
+    assert!(place.open("kind = 'http_pull'\nbase = 'https://legacy.invalid'", pull).is_ok());
+    let faults = place.open("kind = 'sql'\nurl = 'oracle://u:secret@x'", sql).err().unwrap();
+    assert!(!faults[0].to_string().contains("secret"));
 }

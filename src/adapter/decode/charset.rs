@@ -21,7 +21,9 @@ impl Charset {
         match name.map(str::to_ascii_lowercase).as_deref() {
             None | Some("gb18030" | "gbk" | "gb2312" | "cp936") => Ok(Self::Gb18030),
             Some("utf-8" | "utf8") => Ok(Self::Utf8),
-            Some(other) => Err(options::bad("encoding", format!("unknown charset `{other}`")).expected("`GB18030`, `GBK` or `UTF-8`")),
+            Some(other) => {
+                Err(options::bad("encoding", format!("unknown charset `{other}`")).expected("`GB18030`, `GBK` or `UTF-8`"))
+            }
         }
     }
 
@@ -127,10 +129,13 @@ impl Watch {
     }
 }
 
+/// Valid UTF-8 with an ideograph, and nothing beyond ASCII but ideographs and their punctuation. (U+00B7 alone would be
+/// a bad witness: its bytes are 路 in GBK.)
 fn chinese_utf8(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
-    let mut wide = text.chars().filter(|c| !c.is_ascii()).peekable();
-    wide.peek().is_some() && wide.all(|c| matches!(c, '\u{4e00}'..='\u{9fff}' | '\u{3000}'..='\u{303f}' | '\u{ff00}'..='\u{ff5e}' | '\u{b7}' | '\u{feff}'))
+    let ideograph = |c: char| matches!(c, '\u{4e00}'..='\u{9fff}');
+    let mark = |c: char| matches!(c, '\u{3000}'..='\u{303f}' | '\u{ff00}'..='\u{ff5e}' | '\u{b7}' | '\u{feff}');
+    text.chars().any(ideograph) && text.chars().all(|c| c.is_ascii() || ideograph(c) || mark(c))
 }
 
 #[cfg(test)]
@@ -157,6 +162,15 @@ mod tests {
         assert_eq!(watch.verdict(Charset::Gb18030).unwrap().place.row, Some(2));
         watch.row(Charset::Gb18030, 3, &gb);
         assert_eq!(watch.verdict(Charset::Gb18030), None);
+    }
+
+    #[test]
+    fn common_characters_are_not_taken_for_utf8() {
+        for text in ["路", "张", "吉林省长春市", "联通", "一"] {
+            let mut watch = Watch::default();
+            watch.row(Charset::Gb18030, 1, &GB18030.encode(text).0);
+            assert_eq!(watch.verdict(Charset::Gb18030), None, "{text}");
+        }
     }
 
     #[test]

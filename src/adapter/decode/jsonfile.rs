@@ -34,7 +34,9 @@ pub fn items(mut document: Value, pointer: &str) -> Result<Vec<Value>, Fault> {
     match document.pointer_mut(pointer).map(Value::take) {
         Some(Value::Array(rows)) => Ok(rows),
         Some(row @ Value::Object(_)) => Ok(vec![row]),
-        _ => Err(Fault::new(SHAPE, "there is no array of rows here").at_pointer(pointer).expected("an array of objects; check `items`")),
+        _ => Err(Fault::new(SHAPE, "there is no array of rows here")
+            .at_pointer(pointer)
+            .expected("an array of objects; check `items`")),
     }
 }
 
@@ -114,7 +116,7 @@ impl Format for NdJson {
     fn verify(&self, input: &mut dyn Input) -> Result<u64, Vec<Fault>> {
         let mut lines = Lines::new(input, self.limits.bytes);
         let mut count = 0;
-        while let Some(line) = lines.next().map_err(|error| vec![unreadable(&error)])? {
+        while let Some(line) = lines.read().map_err(|error| vec![unreadable(&error)])? {
             count += u64::from(!blank(&line));
         }
         Ok(count)
@@ -138,7 +140,7 @@ struct Documents {
 impl RowReader for Documents {
     fn next(&mut self) -> Option<Result<Decoded, BadRow>> {
         while !self.ended {
-            let line = match self.lines.next() {
+            let line = match self.lines.read() {
                 Ok(Some(line)) if blank(&line) => continue,
                 Ok(Some(line)) => line,
                 Ok(None) => return None,
@@ -147,7 +149,8 @@ impl RowReader for Documents {
                     return Some(Err(BadRow::new(self.lines.number(), vec![unreadable(&error)], &[])));
                 }
             };
-            let read = json::strict(&line.bytes, &self.limits).and_then(|data| row(data, line.number).map_err(|fault| vec![fault]));
+            let read =
+                json::strict(&line.bytes, &self.limits).and_then(|data| row(data, line.number).map_err(|fault| vec![fault]));
             return Some(read.map_err(|faults| {
                 // Each line is a document of its own: its faults all lie on this line.
                 let faults = faults.into_iter().map(|fault| fault.at_row(line.number)).collect();
@@ -168,15 +171,25 @@ mod tests {
 
     fn read(format: &dyn Format, text: &[u8]) -> Vec<Result<Value, (u64, Code)>> {
         let mut rows = format.rows(Box::new(Cursor::new(text.to_vec()))).unwrap();
-        std::iter::from_fn(|| rows.next()).map(|row| row.map(|row| row.data).map_err(|bad| (bad.number, bad.faults[0].code))).collect()
+        std::iter::from_fn(|| rows.next())
+            .map(|row| row.map(|row| row.data).map_err(|bad| (bad.number, bad.faults[0].code)))
+            .collect()
     }
 
     #[test]
     fn a_hostile_line_stops_only_itself() {
         let format = NdJson::new(&"limit = 1000".parse().unwrap()).unwrap();
-        let text = ["{\"a\":1}".to_owned(), "[".repeat(900), " ".to_owned(), "x".repeat(1 << 20), "[1]".to_owned(), "{\"b\":2}".to_owned()];
+        let text = [
+            "{\"a\":1}".to_owned(),
+            "[".repeat(900),
+            " ".to_owned(),
+            "x".repeat(1 << 20),
+            "[1]".to_owned(),
+            "{\"b\":2}".to_owned(),
+        ];
         let rows = read(&format, text.join("\n").as_bytes());
-        let expected = [Ok(json!({"a": 1})), Err((2, json::DEPTH)), Err((4, json::TOO_LARGE)), Err((5, SHAPE)), Ok(json!({"b": 2}))];
+        let expected =
+            [Ok(json!({"a": 1})), Err((2, json::DEPTH)), Err((4, json::TOO_LARGE)), Err((5, SHAPE)), Ok(json!({"b": 2}))];
         assert_eq!(rows, expected);
         assert_eq!(format.verify(&mut Cursor::new("{}\n\n{}")).unwrap(), 2);
     }

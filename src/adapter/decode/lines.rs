@@ -42,7 +42,7 @@ impl<'a> Lines<'a> {
     }
 
     /// The next line; `None` at the end of the file.
-    pub fn next(&mut self) -> std::io::Result<Option<Line>> {
+    pub fn read(&mut self) -> std::io::Result<Option<Line>> {
         let mut line = Line {
             number: self.number + 1,
             offset: self.offset,
@@ -93,7 +93,7 @@ mod tests {
     fn read(text: &[u8], limit: usize) -> Vec<(Vec<u8>, usize, bool)> {
         let mut lines = Lines::new(Cursor::new(text.to_vec()), limit);
         let mut all = Vec::new();
-        while let Some(line) = lines.next().unwrap() {
+        while let Some(line) = lines.read().unwrap() {
             all.push((line.bytes, line.ending, line.too_long));
         }
         all

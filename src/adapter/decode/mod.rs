@@ -68,7 +68,8 @@ pub struct BadRow {
 
 impl BadRow {
     pub(crate) fn new(number: u64, faults: Vec<Fault>, raw: &[u8]) -> Self {
-        let faults = faults.into_iter().map(|fault| if fault.place.row.is_none() { fault.at_row(number) } else { fault }).collect();
+        let faults =
+            faults.into_iter().map(|fault| if fault.place.row.is_none() { fault.at_row(number) } else { fault }).collect();
         Self { number, faults, raw: raw[..raw.len().min(RAW_LIMIT)].to_vec() }
     }
 }

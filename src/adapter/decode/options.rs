@@ -46,8 +46,8 @@ pub fn bad(option: &str, message: impl AsRef<str>) -> Fault {
 /// A fault for a name that is not among the known ones.
 pub fn unknown(code: Code, what: &str, name: &str, known: &[&str]) -> Fault {
     let fault = Fault::new(code, format!("unknown {what} `{name}`")).expected(format!("one of `{}`", known.join("`, `")));
-    let nearest = known.iter().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
-    match nearest.filter(|nearest| strsim::jaro_winkler(nearest, name) > 0.75) {
+    let near = |known: &str| strsim::normalized_damerau_levenshtein(known, name);
+    match known.iter().max_by(|a, b| near(a).total_cmp(&near(b))).filter(|known| near(known) > 0.5) {
         Some(nearest) => fault.hint(format!("did you mean `{nearest}`?")),
         None => fault,
     }

@@ -130,6 +130,9 @@ pub struct SourceContext {
     pub env: BTreeMap<String, String>,
 }
 
+/// Sources by the name of their object.
+pub type Sources = Vec<(String, Box<dyn Source>)>;
+
 /// Makes the sources of one system, one for each object, in the order of the adapter. `http_push` has none: see
 /// [`http_push::open`]. Connects to nothing.
 ///
@@ -140,7 +143,7 @@ pub fn open(
     source: &toml::Table,
     objects: &[ObjectOptions],
     context: &SourceContext,
-) -> Result<Vec<(String, Box<dyn Source>)>, Vec<Fault>> {
+) -> Result<Sources, Vec<Fault>> {
     let source = secrets::resolve(source, &context.env)?;
     match source.get("kind").and_then(toml::Value::as_str).unwrap_or_default() {
         "sql" => sql::open(system, &source, objects),
@@ -152,7 +155,10 @@ pub fn open(
 }
 
 /// Makes one source per object; all faults of all objects are listed, with the object as their place.
-fn each<T>(objects: &[ObjectOptions], make: impl Fn(&ObjectOptions) -> Result<T, Vec<Fault>>) -> Result<Vec<(String, T)>, Vec<Fault>> {
+fn each<T>(
+    objects: &[ObjectOptions],
+    make: impl Fn(&ObjectOptions) -> Result<T, Vec<Fault>>,
+) -> Result<Vec<(String, T)>, Vec<Fault>> {
     let (mut made, mut faults) = (Vec::new(), Vec::new());
     for object in objects {
         match make(object) {

@@ -91,7 +91,8 @@ fn split_zone(text: &str) -> Option<(&str, UtcOffset)> {
     let Some(at) = text.get(11..).and_then(|clock| clock.find(['+', '-'])) else { return Some((text, clock::CHINA)) };
     let (stamp, zone) = text.split_at(11 + at);
     let sign = if zone.starts_with('-') { -1 } else { 1 };
-    let (hours, minutes) = zone[1..].split_once(':').unwrap_or((&zone[1..], "0"));
+    let digits = &zone[1..];
+    let (hours, minutes) = digits.split_once(':').unwrap_or((digits, "0"));
     let offset = UtcOffset::from_hms(sign * hours.parse::<i8>().ok()?, sign * minutes.parse::<i8>().ok()?, 0).ok()?;
     Some((stamp.trim_end(), offset))
 }

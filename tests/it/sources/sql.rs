@@ -4,7 +4,8 @@ use sqlx::{AnyPool, AssertSqlSafe, any::AnyPoolOptions};
 
 use super::*;
 
-const OBJECT: &str = "table = 'T_FAMILY'\nkey = ['ID']\nwatermark = 'MOD_TIME'\nwatermark_format = 'yyyymmddhh24miss'\noverlap = '5m'";
+const OBJECT: &str =
+    "table = 'T_FAMILY'\nkey = ['ID']\nwatermark = 'MOD_TIME'\nwatermark_format = 'yyyymmddhh24miss'\noverlap = '5m'";
 
 struct Db {
     pool: AnyPool,
@@ -17,6 +18,18 @@ impl Db {
         let path = place.folder.path().join("legacy.db");
         let url = format!("sqlite://{}", path.display());
         let pool = AnyPoolOptions::new().max_connections(1).connect(&format!("{url}?mode=rwc")).await.unwrap();
+        Self { pool, url }
+    }
+
+    /// A schema of its own on the server of `CIVILHUB_TEST_PG`.
+    async fn postgres(url: &str) -> Self {
+        sqlx::any::install_default_drivers();
+        let schema = format!("legacy_{}", std::process::id());
+        let admin = AnyPoolOptions::new().max_connections(1).connect(url).await.unwrap();
+        let make = format!("DROP SCHEMA IF EXISTS {schema} CASCADE; CREATE SCHEMA {schema}");
+        sqlx::raw_sql(AssertSqlSafe(make)).execute(&admin).await.unwrap();
+        let url = format!("{url}{}options[search_path]={schema}", if url.contains('?') { '&' } else { '?' });
+        let pool = AnyPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
         Self { pool, url }
     }
 
@@ -80,6 +93,66 @@ async fn equal_watermarks_and_late_commits_are_not_skipped() {
 }
 
 #[tokio::test]
+async fn postgres_keeps_time_stamps_and_decimals_exactly() {
+    let Ok(url) = std::env::var("CIVILHUB_TEST_PG") else {
+        println!("not run: CIVILHUB_TEST_PG names no PostgreSQL server");
+        return;
+    };
+    let place = Place::new().await;
+    let db = Db::postgres(&url).await;
+    check_watermarks(&place, &db).await;
+    db.run(
+        "CREATE TABLE t (id BIGINT, part CHAR(4), n NUMERIC(20, 4), m MONEY, b BYTEA, f FLOAT8, t TIMESTAMPTZ, PRIMARY KEY (id, part));
+         INSERT INTO t VALUES (9007199254740993, 'a', 480.10, 12.5, '\\x00ff', 0.1, '2017-07-03 09:00:00.123456+08'),
+                              (9007199254740993, 'b', 'NaN', NULL, NULL, NULL, '2017-07-03 09:00:00.123456+08'),
+                              (2, 'c', 0, 0, '', 1, 'infinity')",
+    )
+    .await;
+    let object = "table = 'T'\nkey = ['id', 'part']\nwatermark = 't'";
+    let (mut source, mut position) = (db.source(&place, object), Position::default());
+    let first = source.read(&position, 2).await.unwrap();
+    assert_eq!(first.rows[0].data["t"], "2017-07-03 09:00:00.123456+08");
+    let (rows, faults) = drain(&mut *source, &mut position).await;
+    let expected = json!({"id": "9007199254740993", "part": "a", "n": "480.1000", "m": "12.50", "b": "00ff", "f": "0.1",
+        "t": "2017-07-03 09:00:00.123456+08"});
+    assert_eq!((&rows[0], rows.len(), faults.len()), (&expected, 2, 1));
+    db.run("INSERT INTO t VALUES (1, 'x', 0, 0, '', 0, '2017-07-03 08:56:00+08')").await;
+    assert_eq!(drain(&mut *source, &mut position).await.0.len(), 1);
+    assert_eq!(drain(&mut *source, &mut position).await.0.len(), 0);
+}
+
+#[tokio::test]
+async fn mariadb_keeps_zero_dates_floats_and_latin1() {
+    let Ok(url) = std::env::var("CIVILHUB_TEST_MYSQL") else {
+        println!("not run: CIVILHUB_TEST_MYSQL names no empty database of MariaDB");
+        return;
+    };
+    let place = Place::new().await;
+    sqlx::any::install_default_drivers();
+    let pool = AnyPoolOptions::new().max_connections(1).connect(&url).await.unwrap();
+    let db = Db { pool, url };
+    db.run("SET SESSION sql_mode = 'ANSI_QUOTES'; DROP TABLE IF EXISTS T_FAMILY, T_MEMBER, t").await;
+    check_watermarks(&place, &db).await;
+    db.run(
+        "CREATE TABLE t (id BIGINT UNSIGNED PRIMARY KEY, n DECIMAL(20, 4), f FLOAT, d DATE, b BLOB, x BIT(4), l VARCHAR(20) CHARACTER SET latin1, t DATETIME(6));
+         INSERT INTO t VALUES (9007199254740993, 480.10, 0.1, '0000-00-00', x'00ff', b'101', x'D5C5', '2017-07-03 09:00:00.123456'),
+                              (9007199254740995, NULL, NULL, NULL, NULL, NULL, NULL, '2017-07-03 09:00:00.123456'),
+                              (2, 0, 0, '2017-07-03', '', b'0', '', '2017-07-03 09:00:00.123456')",
+    )
+    .await;
+    let object = "table = 't'\nkey = ['id']\nwatermark = 't'";
+    let (mut source, mut position) = (db.source(&place, object), Position::default());
+    let first = source.read(&position, 2).await.unwrap();
+    let expected = json!({"id": "9007199254740993", "n": "480.1000", "f": "0.1", "d": "0000-00-00", "b": "00ff", "x": "5", "l": "ÕÅ",
+        "t": "2017-07-03 09:00:00.123456"});
+    assert_eq!((first.rows[0].data["id"].as_str(), &first.rows[1].data), (Some("2"), &expected));
+    assert_eq!(drain(&mut *source, &mut position).await.0.len(), 3);
+    db.run("INSERT INTO t VALUES (1, 0, 0, NULL, '', b'0', '', '2017-07-03 08:56:00')").await;
+    assert_eq!(drain(&mut *source, &mut position).await.0.len(), 1);
+    assert_eq!(drain(&mut *source, &mut position).await.0.len(), 0);
+}
+
+#[tokio::test]
 async fn a_crash_repeats_a_batch_with_the_same_origins() {
     let place = Place::new().await;
     let db = Db::sqlite(&place).await;
@@ -108,7 +181,10 @@ async fn children_are_nested_and_a_changed_child_makes_news_of_its_parent() {
     let (mut source, mut position) = (db.source(&place, &object), Position::default());
     let (rows, _) = drain(&mut *source, &mut position).await;
     let members = json!([{"MEMBER_ID": "1", "ID": "F1", "NAME": "x"}, {"MEMBER_ID": "2", "ID": "F1", "NAME": "y"}]);
-    assert_eq!(rows[0], json!({"ID": "F1", "NAME": "a", "INCOME": null, "MOD_TIME": "20170703090000", "MEMBERS": sorted(members)}));
+    assert_eq!(
+        rows[0],
+        json!({"ID": "F1", "NAME": "a", "INCOME": null, "MOD_TIME": "20170703090000", "MEMBERS": sorted(members)})
+    );
     assert_eq!(rows[1]["MEMBERS"], json!([]));
     db.run("UPDATE \"T_MEMBER\" SET \"NAME\" = 'yy' WHERE \"MEMBER_ID\" = 2").await;
     assert_eq!(ids(&drain(&mut *source, &mut position).await.0), ["F1"]);
@@ -189,6 +265,7 @@ async fn missing_databases_tables_and_columns_are_told_apart() {
     let object = format!("{OBJECT}\ncolumns = ['NAMEE']");
     let wrong = db.source(&place, &object).read(&Position::default(), 1).await;
     assert!(matches!(&wrong, Err(Error::Refused(fault)) if fault.hint.as_deref() == Some("did you mean `NAME`?")), "{wrong:?}");
-    let faults = place.open("kind = 'sql'\nurl = 'sqlite:x'", "table = 'a; DROP TABLE b'\nkey = ['x']\nwatermark = 'y'").err().unwrap();
+    let faults =
+        place.open("kind = 'sql'\nurl = 'sqlite:x'", "table = 'a; DROP TABLE b'\nkey = ['x']\nwatermark = 'y'").err().unwrap();
     assert_eq!(faults[0].code, source::sql::IDENTIFIER);
 }

@@ -10,7 +10,9 @@ use md5::{Digest, Md5};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{BadRow, Decoded, EMPTY, Format, Input, ROW_TOO_LONG, RowReader, charset::Charset, charset::Watch, options, unreadable};
+use super::{
+    BadRow, Decoded, EMPTY, Format, Input, ROW_TOO_LONG, RowReader, charset::Charset, charset::Watch, options, unreadable,
+};
 use crate::error::{Code, Fault};
 
 mod record;
@@ -193,7 +195,9 @@ impl Rows<'_> {
             return Err(Fault::new(ROW_TOO_LONG, "the row is longer than `row_limit`"));
         }
         if record.open_quote {
-            return Err(Fault::new(QUOTE, "a quoted field does not end").expected("a closing `\"`, or `\"\"` for a quote in the text"));
+            return Err(
+                Fault::new(QUOTE, "a quoted field does not end").expected("a closing `\"`, or `\"\"` for a quote in the text")
+            );
         }
         let text = self.charset.decode(&record.bytes)?;
         let fields = record::fields(&text, self.delimiter);
@@ -212,7 +216,9 @@ impl RowReader for Rows<'_> {
             return None;
         }
         match self.records.next() {
-            Ok(Some(record)) => Some(self.decode(&record).map_err(|fault| BadRow::new(record.number, vec![fault], &record.bytes))),
+            Ok(Some(record)) => {
+                Some(self.decode(&record).map_err(|fault| BadRow::new(record.number, vec![fault], &record.bytes)))
+            }
             Ok(None) => None,
             Err(error) => {
                 self.ended = true;

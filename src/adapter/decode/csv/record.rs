@@ -100,7 +100,7 @@ impl<'a> Records<'a> {
     fn raw_line(&mut self) -> io::Result<Option<Line>> {
         match self.back.pop_front() {
             Some(line) => Ok(Some(line)),
-            None => self.lines.next(),
+            None => self.lines.read(),
         }
     }
 

@@ -16,7 +16,9 @@ fn gb(text: &str) -> Vec<u8> {
 
 fn read(options: &str, bytes: &[u8]) -> Vec<Result<Value, (u64, Code)>> {
     let mut rows = csv(options).rows(Box::new(Cursor::new(bytes.to_vec()))).unwrap();
-    std::iter::from_fn(|| rows.next()).map(|row| row.map(|row| row.data).map_err(|bad| (bad.number, bad.faults[0].code))).collect()
+    std::iter::from_fn(|| rows.next())
+        .map(|row| row.map(|row| row.data).map_err(|bad| (bad.number, bad.faults[0].code)))
+        .collect()
 }
 
 fn verify(options: &str, bytes: &[u8]) -> Result<u64, Vec<Code>> {

@@ -1,7 +1,7 @@
 //! The header of a DBF and the fields it describes.
 
 use serde_json::Value;
-use time::{Date, Duration, Month};
+use time::{Date, Duration};
 
 use super::HEADER;
 use crate::{
@@ -32,7 +32,9 @@ pub struct Field {
 
 impl Header {
     pub fn read(input: &mut dyn Input, charset: Charset) -> Result<Self, Fault> {
-        let broken = |what: &str| Fault::new(HEADER, format!("this is not a DBF: {what}")).hint("the file is damaged or has the wrong name");
+        let broken = |what: &str| {
+            Fault::new(HEADER, format!("this is not a DBF: {what}")).hint("the file is damaged or has the wrong name")
+        };
         let mut start = [0; 32];
         read(input, &mut start)?.then_some(()).ok_or_else(|| broken("it ends inside its header"))?;
         if !matches!(start[0], 0x02 | 0x03 | 0x30 | 0x31 | 0x32 | 0x43 | 0x83 | 0x8b | 0xcb | 0xf5 | 0xfb) {
@@ -129,6 +131,6 @@ fn moment(bytes: [u8; 8]) -> Option<String> {
     // FoxPro stores some whole seconds one millisecond short.
     let seconds = (i64::from(millis) + 500) / 1000;
     let moment = date.midnight().checked_add(Duration::seconds(seconds))?;
-    let (year, month, day) = (moment.year(), Month::from(moment.month()) as u8, moment.day());
+    let (year, month, day) = (moment.year(), moment.month() as u8, moment.day());
     Some(format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", moment.hour(), moment.minute(), moment.second()))
 }

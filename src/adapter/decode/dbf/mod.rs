@@ -78,7 +78,8 @@ impl Dbf {
         let mut faults = Vec::new();
         // 0x4D and 0x7A are Windows and FoxPro code page 936; 0x00 says nothing.
         if self.check_code_page && !matches!(header.code_page, 0x00 | 0x4d | 0x7a) {
-            let fault = Fault::new(CODE_PAGE, format!("the code page byte is 0x{:02X}", header.code_page)).expected("0x4D, 0x7A or 0x00");
+            let fault =
+                Fault::new(CODE_PAGE, format!("the code page byte is 0x{:02X}", header.code_page)).expected("0x4D, 0x7A or 0x00");
             faults.push(fault.hint("if the text is GBK all the same, set `code_page = \"ignore\"`"));
         }
         let known: Vec<&str> = header.fields.iter().map(|field| field.name.as_str()).collect();
@@ -126,7 +127,11 @@ fn check_size(header: &Header, size: u64) -> Result<(), Fault> {
         return Ok(());
     }
     let fault = Fault::new(COUNT, format!("the header promises {} records, the file holds {}", header.records, body / length));
-    let hint = if body < need { "the file is cut off; ask for it again" } else { "open and close the table in FoxPro to mend its header" };
+    let hint = if body < need {
+        "the file is cut off; ask for it again"
+    } else {
+        "open and close the table in FoxPro to mend its header"
+    };
     Err(fault.expected("the count of the header").hint(hint))
 }
 
@@ -156,7 +161,11 @@ impl Rows {
                 Err(fault) => faults.push(fault.at_column(field.name.clone())),
             }
         }
-        if faults.is_empty() { Ok(Decoded { number: self.number, data: Value::Object(data), meta: Map::new() }) } else { Err(faults) }
+        if faults.is_empty() {
+            Ok(Decoded { number: self.number, data: Value::Object(data), meta: Map::new() })
+        } else {
+            Err(faults)
+        }
     }
 }
 

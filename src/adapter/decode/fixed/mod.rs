@@ -49,7 +49,7 @@ impl Format for Fixed {
         let mut lines = Lines::new(input, self.layout.longest());
         let mut totals = Totals::default();
         let mut watch = Watch::default();
-        while let Some(line) = lines.next().map_err(|error| vec![unreadable(&error)])? {
+        while let Some(line) = lines.read().map_err(|error| vec![unreadable(&error)])? {
             watch.row(self.layout.charset, line.number, &line.bytes);
             totals.add(&self.layout, &line).map_err(|fault| vec![fault.at_row(line.number)])?;
         }
@@ -97,8 +97,8 @@ impl Totals {
                 self.sum += amount.and_then(|amount| amount.parse::<i128>().ok()).unwrap_or_default();
             }
             Role::Trailer => {
-                self.said_count = text(&record.count_field).or(self.said_count.take());
-                self.said_sum = text(&record.sum_field).or(self.said_sum.take());
+                self.said_count = text(&record.count_field).or_else(|| self.said_count.take());
+                self.said_sum = text(&record.sum_field).or_else(|| self.said_sum.take());
             }
         }
         Ok(())
@@ -107,13 +107,20 @@ impl Totals {
     fn compare(&self, layout: &Layout) -> Vec<Fault> {
         let mut faults = Vec::new();
         if layout.has(Role::Header) && self.headers == 0 {
-            return vec![Fault::new(HEADER_MISSING, "the header record is missing").at_row(1).expected("a header in the first line")];
+            return vec![
+                Fault::new(HEADER_MISSING, "the header record is missing").at_row(1).expected("a header in the first line"),
+            ];
         }
         let mut check = |name: &Option<String>, said: &Option<String>, real: i128| {
             let Some(name) = name else { return };
             if said.as_ref().and_then(|said| said.parse::<i128>().ok()) != Some(real) {
                 let fault = Fault::new(CONTROL_TOTAL, format!("control field `{name}` is not the total of the details, {real}"));
-                faults.push(fault.at_row(1).at_column(name.clone()).hint("the file is incomplete or changed; ask the sender for it again"));
+                faults.push(
+                    fault
+                        .at_row(1)
+                        .at_column(name.clone())
+                        .hint("the file is incomplete or changed; ask the sender for it again"),
+                );
             }
         };
         for record in &layout.records {
@@ -142,7 +149,9 @@ impl Rows {
         };
         if line.too_long || !layout.fits(line.bytes.len()) {
             let message = format!("the record has {} bytes", line.bytes.len());
-            return Err(vec![Fault::new(RECORD_LENGTH, message).expected(format!("{} bytes before the line end", layout.content()))]);
+            return Err(vec![
+                Fault::new(RECORD_LENGTH, message).expected(format!("{} bytes before the line end", layout.content())),
+            ]);
         }
         let (data, cut) = fields(record, layout.charset, &line.bytes)?;
         if record.role != Role::Detail {
@@ -162,8 +171,11 @@ impl Rows {
     }
 }
 
+/// Field name to text, and the names of fields that were cut.
+type Fields = (Map<String, Value>, Vec<String>);
+
 /// The fields of one record without their padding, and the names of those that were cut inside a character.
-fn fields(record: &Record, charset: Charset, bytes: &[u8]) -> Result<(Map<String, Value>, Vec<String>), Vec<Fault>> {
+fn fields(record: &Record, charset: Charset, bytes: &[u8]) -> Result<Fields, Vec<Fault>> {
     let (mut data, mut cut, mut faults) = (Map::new(), Vec::new(), Vec::new());
     for field in &record.fields {
         let (whole, torso) = charset.trim_cut(field.of(bytes));
@@ -181,7 +193,7 @@ fn fields(record: &Record, charset: Charset, bytes: &[u8]) -> Result<(Map<String
 impl RowReader for Rows {
     fn next(&mut self) -> Option<Result<Decoded, BadRow>> {
         while !self.ended {
-            let line = match self.lines.next() {
+            let line = match self.lines.read() {
                 Ok(Some(line)) if line.bytes.is_empty() && !line.too_long => continue,
                 Ok(Some(line)) => line,
                 Ok(None) => return None,

@@ -74,7 +74,8 @@ fn a_file_whose_totals_differ_is_refused_whole() {
 
 #[test]
 fn bad_records_stop_only_themselves() {
-    let bytes = [head(2, 300), b"D0001short\r\n".to_vec(), b"X\n".to_vec(), vec![b'D'; 1 << 20], b"\n".to_vec(), detail(2, "李四", 200)];
+    let bytes =
+        [head(2, 300), b"D0001short\r\n".to_vec(), b"X\n".to_vec(), vec![b'D'; 1 << 20], b"\n".to_vec(), detail(2, "李四", 200)];
     let rows = read(bytes.concat());
     assert_eq!(rows[0], Err((2, RECORD_LENGTH)));
     assert_eq!(rows[1], Err((3, RECORD_TYPE)));

@@ -206,7 +206,8 @@ impl Parser<'_> {
     fn end(&mut self, value: Value) -> Result<Value, Stop> {
         self.space();
         if self.at < self.bytes.len() {
-            let fault = Fault::new(TRAILING, "something follows the end of the JSON value").expected("one JSON value and no more");
+            let fault =
+                Fault::new(TRAILING, "something follows the end of the JSON value").expected("one JSON value and no more");
             return Err(self.stop(fault));
         }
         Ok(value)

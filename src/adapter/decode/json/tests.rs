@@ -51,12 +51,14 @@ fn hostile_texts_are_refused_with_code_and_place() {
     check("[0.12345678901234567890]", NUMBER, 1, "/0");
     check("[1e400]", NUMBER, 1, "/0");
     check("{} {}", TRAILING, 1, "");
-    
 }
 
 #[test]
 fn broken_syntax_is_refused() {
-    for text in ["", "{", "[1,]", "{\"a\"}", "{\"a\":}", "{a:1}", "[01]", "[1.]", "[1e]", "[-]", "[+1]", "\"\\x\"", "\"\\u12", "nul", "[1 2]", "NaN", "'a'"] {
+    for text in [
+        "", "{", "[1,]", "{\"a\"}", "{\"a\":}", "{a:1}", "[01]", "[1.]", "[1e]", "[-]", "[+1]", "\"\\x\"", "\"\\u12", "nul",
+        "[1 2]", "NaN", "'a'",
+    ] {
         assert_eq!(refuse(text)[0].code, SYNTAX, "{text}");
     }
 }

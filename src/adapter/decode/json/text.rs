@@ -33,12 +33,9 @@ impl Parser<'_> {
 
     /// Moves on to the next quote, backslash or control character.
     fn plain(&mut self) {
-        while let Some(byte) = self.peek() {
-            if byte == b'"' || byte == b'\\' || byte < 0x20 {
-                return;
-            }
-            self.at += 1;
-        }
+        let rest = &self.bytes[self.at..];
+        let length = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+        self.at += length.unwrap_or(rest.len());
     }
 
     fn escape(&mut self) -> Result<char, Stop> {
@@ -82,7 +79,8 @@ impl Parser<'_> {
             }
             self.at = back;
         }
-        let fault = Fault::new(SURROGATE, "a `\\u` escape is half of a surrogate pair").expected("both halves, or the character itself");
+        let fault =
+            Fault::new(SURROGATE, "a `\\u` escape is half of a surrogate pair").expected("both halves, or the character itself");
         self.note(fault, start)?;
         Ok('\u{fffd}')
     }

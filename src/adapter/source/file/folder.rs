@@ -51,6 +51,8 @@ pub struct Scan {
     /// By name.
     pub ready: Vec<String>,
     pub wait: Option<Duration>,
+    /// Files that no object of the system wants.
+    pub strays: usize,
 }
 
 /// One drop folder with the globs of one object.
@@ -58,22 +60,34 @@ pub struct Scan {
 pub struct Folder {
     path: PathBuf,
     globs: Vec<String>,
+    /// Globs of the system's other objects, in the one folder that counts strays.
+    others: Option<Vec<String>>,
     settle: Duration,
     looked: BTreeMap<String, (Stamp, Instant)>,
 }
 
 impl Folder {
     pub fn new(path: PathBuf, globs: Vec<String>, settle: Duration) -> Self {
-        Self { path, globs, settle, looked: BTreeMap::new() }
+        Self { path, globs, others: None, settle, looked: BTreeMap::new() }
+    }
+
+    pub fn globs(&self) -> &[String] {
+        &self.globs
+    }
+
+    /// Makes this folder count the files that fit neither its own globs nor these.
+    pub fn count_strays(&mut self, others: Vec<String>) {
+        self.others = Some(others);
     }
 
     /// Looks at the folder. A file is ready when its stamp has not changed for the settle time between two looks.
     pub fn scan(&mut self) -> io::Result<Scan> {
         fs::create_dir_all(&self.path)?;
-        let mut looked = BTreeMap::new();
+        let (mut looked, mut strays) = (BTreeMap::new(), 0);
         for entry in fs::read_dir(&self.path)?.take(SCAN_LIMIT) {
             let Ok(name) = entry?.file_name().into_string() else { continue };
             if !self.wants(&name) {
+                strays += usize::from(self.is_stray(&name));
                 continue;
             }
             let Ok(stamp) = self.stamp(&name) else { continue };
@@ -84,7 +98,7 @@ impl Folder {
             looked.insert(name, (stamp, since));
         }
         self.looked = looked;
-        let mut scan = Scan { ready: Vec::new(), wait: None };
+        let mut scan = Scan { ready: Vec::new(), wait: None, strays };
         for (name, (_, since)) in &self.looked {
             match self.settle.checked_sub(since.elapsed()).filter(|left| !left.is_zero()) {
                 None => scan.ready.push(name.clone()),
@@ -95,9 +109,12 @@ impl Folder {
     }
 
     fn wants(&self, name: &str) -> bool {
-        let lower = name.to_ascii_lowercase();
-        let unfinished = lower.starts_with('.') || [".tmp", ".part", ".filepart", "~"].iter().any(|end| lower.ends_with(end));
-        !unfinished && self.globs.iter().any(|glob| matches(glob, &lower))
+        finished(name) && self.globs.iter().any(|glob| matches(glob, name))
+    }
+
+    fn is_stray(&self, name: &str) -> bool {
+        let Some(others) = &self.others else { return false };
+        finished(name) && !others.iter().any(|glob| matches(glob, name)) && self.stamp(name).is_ok()
     }
 
     /// The stamp of a regular file directly in the folder.
@@ -155,11 +172,17 @@ pub fn digest(file: &mut File) -> io::Result<String> {
     }
 }
 
-/// Whether `name` (lower case) fits `glob`, where `*` is any text and `?` one character. Case does not matter: DOS
+/// Not hidden, and not named as programs name what they are still writing.
+fn finished(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    !lower.starts_with('.') && ![".tmp", ".part", ".filepart", "~"].iter().any(|end| lower.ends_with(end))
+}
+
+/// Whether `name` fits `glob`, where `*` is any text and `?` one character. Case does not matter: DOS
 /// programs write names as they please.
 pub fn matches(glob: &str, name: &str) -> bool {
     let glob: Vec<char> = glob.to_ascii_lowercase().chars().collect();
-    let name: Vec<char> = name.chars().collect();
+    let name: Vec<char> = name.to_ascii_lowercase().chars().collect();
     let (mut g, mut n, mut star) = (0, 0, None);
     while n < name.len() {
         match glob.get(g) {
@@ -192,8 +215,10 @@ mod tests {
 
     #[test]
     fn globs() {
-        for (glob, name) in [("HH??????.DBF", "hh170703.dbf"), ("*", "x"), ("GL_full*.csv", "gl_full_201707.csv"), ("a*b*c", "aXbYbc")] {
-            assert!(matches(glob, &name.to_ascii_lowercase()), "{glob} {name}");
+        for (glob, name) in
+            [("HH??????.DBF", "hh170703.dbf"), ("*", "x"), ("GL_full*.csv", "gl_full_201707.csv"), ("a*b*c", "aXbYbc")]
+        {
+            assert!(matches(glob, name), "{glob} {name}");
         }
         for (glob, name) in [("HH??????.DBF", "hh17070.dbf"), ("*.csv", "x.csv.bak"), ("?", ""), ("a*b", "ac")] {
             assert!(!matches(glob, name), "{glob} {name}");
@@ -210,8 +235,11 @@ mod tests {
         }
         std::os::unix::fs::symlink("/etc/passwd", folder.path().join("link.csv")).unwrap();
         fs::create_dir(folder.path().join("folder.csv")).unwrap();
-        let mut drop = Folder::new(folder.path().into(), vec!["*.csv".into(), "*.tmp".into(), "*.part".into()], Duration::from_millis(60));
+        let mut drop =
+            Folder::new(folder.path().into(), vec!["*.csv".into(), "*.tmp".into(), "*.part".into()], Duration::from_millis(60));
+        drop.count_strays(vec!["*.dbf".into()]);
         let first = drop.scan().unwrap();
+        assert_eq!(first.strays, 1);
         assert!(first.ready.is_empty() && first.wait.is_some());
         tokio::time::sleep(Duration::from_millis(70)).await;
         put("b.csv", "xx");

@@ -10,7 +10,7 @@ use std::{fs::File, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use serde::Deserialize;
 
-use super::{Batch, Error, ObjectOptions, Position, Source, SourceContext, UNREACHABLE, each, source_options};
+use super::{Batch, Error, ObjectOptions, Position, Source, SourceContext, Sources, UNREACHABLE, each, source_options};
 use crate::{
     adapter::decode::{self, Format, RowReader, options, options::OneOrMany},
     envelope::System,
@@ -52,13 +52,13 @@ pub fn open(
     source: &toml::Table,
     objects: &[ObjectOptions],
     context: &SourceContext,
-) -> Result<Vec<(String, Box<dyn Source>)>, Vec<Fault>> {
+) -> Result<Sources, Vec<Fault>> {
     let given: Options = source_options(source)?;
     let settle = options::millis(given.settle.as_deref().unwrap_or("2s")).and_then(|millis| u64::try_from(millis).ok());
     let Some(settle) = settle else {
         return Err(vec![options::bad("settle", "is no length of time").expected("for example `2s`")]);
     };
-    let made = each(objects, |object| {
+    let mut made = each(objects, |object| {
         let mut table = object.own();
         let globs = table.remove("files").and_then(|files| files.try_into::<OneOrMany>().ok()).map(OneOrMany::into_vec);
         let name = table.remove("format").and_then(|format| format.as_str().map(str::to_owned));
@@ -71,8 +71,12 @@ pub fn open(
         let (true, Ok(format)) = (faults.is_empty(), format) else { return Err(faults) };
         let folder = Folder::new(context.inbox.join(system.as_str()), globs, Duration::from_millis(settle));
         let seen = Seen { store: context.store.clone(), system: system.clone(), object: object.name.clone() };
-        Ok(FileSource { folder, seen, format: format.into(), open: None })
+        Ok(FileSource { folder, seen, format: format.into(), open: None, strays: 0 })
     })?;
+    let globs: Vec<String> = made.iter().flat_map(|(_, source)| source.folder.globs()).cloned().collect();
+    if let Some((_, first)) = made.first_mut() {
+        first.folder.count_strays(globs);
+    }
     Ok(made.into_iter().map(|(name, source)| (name, Box::new(source) as Box<dyn Source>)).collect())
 }
 
@@ -82,6 +86,8 @@ struct FileSource {
     seen: Seen,
     format: Arc<dyn Format>,
     open: Option<Open>,
+    /// As last reported.
+    strays: usize,
 }
 
 /// A file being read.
@@ -137,7 +143,8 @@ impl FileSource {
                 self.seen.repeat(&digest).await.map_err(|error| unreachable(&error))?;
                 continue;
             }
-            let state = State { file: name, digest, stamp: stamp.text(), row: 0, records: 0, stage: Stage::Open, faults: Vec::new() };
+            let state =
+                State { file: name, digest, stamp: stamp.text(), row: 0, records: 0, stage: Stage::Open, faults: Vec::new() };
             return self.verify(state, stamp).await;
         }
     }
@@ -152,6 +159,9 @@ impl FileSource {
             })
             .await?;
             self.folder = folder;
+            if scan.strays > std::mem::replace(&mut self.strays, scan.strays) {
+                tracing::warn!(system = %self.seen.system, files = scan.strays, "files in the drop folder fit no object");
+            }
             match (scan.ready.into_iter().next(), scan.wait) {
                 (Some(name), _) => return Ok(Some(name)),
                 (None, Some(wait)) if !last => tokio::time::sleep(wait.min(STEP_LIMIT)).await,
@@ -168,7 +178,8 @@ impl FileSource {
             if opened != stamp {
                 return Ok(Picked::Nothing);
             }
-            let verified = format.verify(&mut file).and_then(|records| Ok((records, format.rows(Box::new(reopen(&folder, &state)?))?)));
+            let verified =
+                format.verify(&mut file).and_then(|records| Ok((records, format.rows(Box::new(reopen(&folder, &state)?))?)));
             Ok(match verified {
                 Ok((records, rows)) => Picked::Open(Open { state: State { records, ..state }, stamp, rows }),
                 Err(faults) => Picked::Refused(State { stage: Stage::Refused, faults, ..state }),
@@ -218,15 +229,23 @@ impl FileSource {
     }
 
     /// Whether the very file of `state` still lies in the folder. A refused file that was moved back by hand has a new
-    /// stamp and is read again; a file read to its end is known by its content as well.
+    /// stamp and is read again. A file read to its end is known by its content as well, until it is noted as seen: then
+    /// a new file of this name and content is a repeat.
     async fn is_there(&mut self, state: &State) -> Result<bool, Error> {
+        let (folder, file) = (self.folder.clone(), state.file.clone());
+        let stamp = blocking(STEP_LIMIT, move || Ok(folder.stamp(&file).ok())).await?;
+        match stamp {
+            None => return Ok(false),
+            Some(stamp) if stamp.text() == state.stamp => return Ok(true),
+            Some(_) if state.stage != Stage::Read => return Ok(false),
+            Some(_) => {}
+        }
+        if self.seen.contains(&state.digest).await.map_err(|error| unreachable(&error))? {
+            return Ok(false);
+        }
         let (folder, state) = (self.folder.clone(), state.clone());
-        blocking(VERIFY_LIMIT, move || {
-            let Ok(stamp) = folder.stamp(&state.file) else { return Ok(false) };
-            let same = || reader::identify(&folder, &state.file).is_ok_and(|(_, digest)| digest == state.digest);
-            Ok(stamp.text() == state.stamp || (state.stage == Stage::Read && same()))
-        })
-        .await
+        let same = move || Ok(reader::identify(&folder, &state.file).is_ok_and(|(_, digest)| digest == state.digest));
+        blocking(VERIFY_LIMIT, same).await
     }
 
     async fn put_away(&mut self, name: &str, to: &'static str, digest: &str) -> Result<(), Error> {
@@ -240,7 +259,10 @@ fn reopen(folder: &Folder, state: &State) -> Result<File, Vec<Fault>> {
 }
 
 /// Runs disk work off the async threads, with a time limit.
-async fn blocking<T: Send + 'static>(limit: Duration, work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> Result<T, Error> {
+async fn blocking<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, Error> {
     let fault = |what: String| Fault::new(FOLDER, format!("the drop folder does not work: {what}"));
     let hint = "check that the folder is mounted, has space and may be read and written";
     match tokio::time::timeout(limit, tokio::task::spawn_blocking(work)).await {

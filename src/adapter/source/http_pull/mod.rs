@@ -1,8 +1,11 @@
 //! Paged JSON over HTTP, polled by the time of the last change.
 //!
-//! Pages of these interfaces are unstable: rows change their page while one reads, and two rows of one second come in
-//! any order. So a run of pages is read whole, sorted here by (updated, key), and rows that were already emitted with the
-//! same content are passed over. The next poll asks again from `overlap` before the newest row.
+//! Pages of these interfaces are unstable: rows change their page while one reads, so that one is seen twice and another
+//! not at all, and two rows of one second come in any order. So a run of pages is read again until a pass shows nothing
+//! new, sorted here by (updated, key), and rows that were already emitted with the same content are passed over. The next
+//! poll asks again from `overlap` before the newest row.
+
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -10,7 +13,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{
-    BadRow, Batch, Error, ObjectOptions, Position, Row, Source, each, source_options,
+    BadRow, Batch, Error, ObjectOptions, Position, Row, Source, Sources, each, source_options,
     watermark::Kind,
     weight,
     window::{Window, fingerprint},
@@ -29,7 +32,9 @@ pub const PAGES_REPEAT: Code = Code::new(2082);
 
 /// Pages of one run, which is sorted in memory.
 const PAGES_OF_A_RUN: u64 = 20;
-/// Bytes of one run.
+/// Passes over a run of several pages until nothing new turns up.
+const PASSES: usize = 4;
+/// Bytes of one pass over a run.
 const RUN_BYTES: usize = 32 << 20;
 
 #[derive(Deserialize)]
@@ -78,13 +83,14 @@ fn first_page() -> u64 {
 ///
 /// # Errors
 /// Every unknown or wrong option.
-pub fn open(system: &System, source: &toml::Table, objects: &[ObjectOptions]) -> Result<Vec<(String, Box<dyn Source>)>, Vec<Fault>> {
+pub fn open(system: &System, source: &toml::Table, objects: &[ObjectOptions]) -> Result<Sources, Vec<Fault>> {
     let given: Options = source_options(source)?;
     let base = Url::parse(&given.base).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
     let Some(base) = base else {
         return Err(vec![options::bad("base", "is no address").expected("a URL with `http` or `https`")]);
     };
-    let token = given.token.map(|token| Token::new(given.token_header.as_deref(), &token)).transpose().map_err(|fault| vec![fault])?;
+    let token =
+        given.token.map(|token| Token::new(given.token_header.as_deref(), &token)).transpose().map_err(|fault| vec![fault])?;
     let client = Client::new(token).map_err(|fault| vec![fault])?;
     let made = each(objects, |object| {
         let endpoint: Endpoint = options::read(&object.own())?;
@@ -121,6 +127,8 @@ struct Place {
     /// The newest change seen, as text and as its place in time.
     newest: Option<String>,
     high: Option<i64>,
+    /// The last pass over some run still showed new rows: the next sweep begins where this one began.
+    unsettled: bool,
     /// What was emitted lately.
     window: Value,
 }
@@ -137,13 +145,22 @@ struct Pull {
     run: Option<Run>,
 }
 
-/// Pages read together; what is left of them, in reverse order.
+/// Pages read together; what is left of them, the newest first.
 struct Run {
     /// The position after which `rows` come.
     at: Place,
     rows: Vec<Item>,
-    bad: Vec<BadRow>,
+    bad: BTreeMap<u64, BadRow>,
     /// Page after the run; `None` when the run reached the last page.
+    next: Option<u64>,
+}
+
+/// One pass over the pages of a run.
+#[derive(Default)]
+struct Pass {
+    rows: BTreeMap<(String, u64), Item>,
+    bad: BTreeMap<u64, BadRow>,
+    pages: u64,
     next: Option<u64>,
 }
 
@@ -157,14 +174,37 @@ struct Item {
 
 impl Pull {
     async fn fetch(&self, place: &Place) -> Result<Run, Error> {
+        let mut all = self.pass(place).await?;
+        let mut settled = all.pages == 1;
+        for _ in 1..PASSES {
+            if settled {
+                break;
+            }
+            let again = self.pass(place).await?;
+            let before = all.rows.len();
+            all.rows.extend(again.rows);
+            settled = all.rows.len() == before;
+            all.bad.extend(again.bad);
+            all.next = again.next;
+        }
+        let mut rows: Vec<Item> = all.rows.into_values().collect();
+        rows.sort_by(|a, b| (b.units, &b.updated, &b.key, b.print).cmp(&(a.units, &a.updated, &a.key, a.print)));
+        if !settled {
+            tracing::warn!(system = %self.system, object = %self.object, "pages do not settle; they will be read again");
+        }
+        let at = Place { unsettled: place.unsettled || !settled, ..place.clone() };
+        Ok(Run { at, rows, bad: all.bad, next: all.next })
+    }
+
+    async fn pass(&self, place: &Place) -> Result<Pass, Error> {
         let first = place.page.unwrap_or(self.endpoint.first_page);
-        let mut run = Run { at: place.clone(), rows: Vec::new(), bad: Vec::new(), next: None };
-        let (mut bytes, mut before) = (0, None);
+        let (mut pass, mut bytes, mut before) = (Pass::default(), 0, None);
         for page in first..first + PAGES_OF_A_RUN {
             let url = self.page_url(place.since.as_deref(), page);
             let document = self.client.get(url, &self.endpoint.path).await?;
             bytes += weight(&document);
-            let items = jsonfile::items(document, &self.endpoint.items).map_err(|fault| Error::Refused(fault.in_file(&self.endpoint.path)))?;
+            let items = jsonfile::items(document, &self.endpoint.items)
+                .map_err(|fault| Error::Refused(fault.in_file(&self.endpoint.path)))?;
             let print = fingerprint("", &Value::Array(items.clone()));
             if !items.is_empty() && before.replace(print) == Some(print) {
                 let fault = Fault::new(PAGES_REPEAT, "two pages are the same").in_file(&self.endpoint.path);
@@ -172,27 +212,27 @@ impl Pull {
             }
             let last = (items.len() as u64) < self.endpoint.page_size;
             for (at, data) in items.into_iter().enumerate() {
+                let print = fingerprint("", &data);
                 match self.item(data) {
-                    Ok(item) => run.rows.push(item),
-                    Err(fault) => run.bad.push(self.bad(page, at, fault)),
+                    Ok(item) => drop(pass.rows.insert((item.key.clone(), item.print), item)),
+                    Err(fault) => drop(pass.bad.insert(print, self.bad(at, print, fault))),
                 }
             }
-            run.next = if last { None } else { Some(page + 1) };
+            pass.pages += 1;
+            pass.next = if last { None } else { Some(page + 1) };
             if last || bytes > RUN_BYTES {
                 break;
             }
         }
-        // Newest last; equal rows of two pages beside each other. Popped from the end, so reversed.
-        run.rows.sort_by(|a, b| (b.units, &b.updated, &b.key, b.print).cmp(&(a.units, &a.updated, &a.key, a.print)));
-        run.rows.dedup_by(|a, b| a.key == b.key && a.print == b.print);
-        tracing::debug!(system = %self.system, object = %self.object, rows = run.rows.len(), "read a run of pages");
-        Ok(run)
+        Ok(pass)
     }
 
     fn page_url(&self, since: Option<&str>, page: u64) -> Url {
         let mut url = self.url.clone();
         let mut query = url.query_pairs_mut();
-        query.append_pair(&self.endpoint.page, &page.to_string()).append_pair(&self.endpoint.size, &self.endpoint.page_size.to_string());
+        query
+            .append_pair(&self.endpoint.page, &page.to_string())
+            .append_pair(&self.endpoint.size, &self.endpoint.page_size.to_string());
         if let (Some(name), Some(since)) = (&self.endpoint.since, since) {
             query.append_pair(name, since);
         }
@@ -205,7 +245,8 @@ impl Pull {
         if !data.is_object() {
             return Err(shape("the row is not an object"));
         }
-        let updated = scalar(data.get(&self.endpoint.updated)).ok_or_else(|| shape("the row has no time of change").at_column(&self.endpoint.updated))?;
+        let updated = scalar(data.get(&self.endpoint.updated))
+            .ok_or_else(|| shape("the row has no time of change").at_column(&self.endpoint.updated))?;
         let mut parts = Vec::new();
         for name in &self.key {
             parts.push(scalar(data.get(name)).ok_or_else(|| shape("the row has no key").at_column(name))?);
@@ -215,9 +256,10 @@ impl Pull {
         Ok(Item { units: Kind::Timestamp.units(&updated), updated, key, print, data })
     }
 
-    fn bad(&self, page: u64, at: usize, fault: Fault) -> BadRow {
+    /// A row that cannot be told apart from others; its content names it, so that it is reported once.
+    fn bad(&self, at: usize, print: u64, fault: Fault) -> BadRow {
         let fault = fault.in_file(&self.endpoint.path).at_row(at as u64 + 1).at_pointer(format!("{}/{at}", self.endpoint.items));
-        let origin = format!("page {page}/{at}");
+        let origin = format!("unreadable/{print:016x}");
         BadRow { object: self.object.clone(), origin, faults: vec![fault], raw: String::new() }
     }
 
@@ -235,9 +277,14 @@ impl Pull {
 
     /// Emits from the run up to `max` rows, and moves the place on.
     fn emit(&self, run: &mut Run, max: usize) -> Batch {
-        let mut batch = Batch { bad: std::mem::take(&mut run.bad), ..Batch::default() };
+        let mut batch = Batch::default();
         let mut place = run.at.clone();
         let mut window = Window::from_json(&place.window);
+        for (print, bad) in std::mem::take(&mut run.bad) {
+            if window.insert(place.high.unwrap_or_default(), print) {
+                batch.bad.push(bad);
+            }
+        }
         while batch.rows.len() < max {
             let Some(item) = run.rows.pop() else { break };
             let units = item.units.or(place.high).unwrap_or_default();
@@ -266,8 +313,10 @@ impl Pull {
         place.page = next.map(|page| page - 1);
         if let (None, Some(high), Some(newest)) = (next, place.high, &place.newest) {
             let from = high.saturating_sub(self.overlap);
-            window.forget_before(from);
-            place.since = Kind::Timestamp.text(from, newest).or_else(|| place.since.take());
+            if !std::mem::take(&mut place.unsettled) {
+                window.forget_before(from);
+                place.since = Kind::Timestamp.text(from, newest).or_else(|| place.since.take());
+            }
         }
     }
 }

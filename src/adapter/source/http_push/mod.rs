@@ -172,7 +172,12 @@ pub fn routes(sources: Vec<PushSource>, intake: Arc<dyn Intake>) -> Router {
     Router::new().route("/in/{system}/{object}", post(receive)).with_state(Arc::new(Door { sources, intake }))
 }
 
-async fn receive(State(door): State<Arc<Door>>, Path((system, object)): Path<(String, String)>, headers: HeaderMap, body: Body) -> Response {
+async fn receive(
+    State(door): State<Arc<Door>>,
+    Path((system, object)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let found = door.sources.get(&system).and_then(|source| Some((source, source.objects.get(&object)?)));
     let Some((source, (object, items))) = found else {
         let fault = Fault::new(UNKNOWN, "no deliveries are taken here").hint("check the address");
@@ -186,12 +191,21 @@ async fn receive(State(door): State<Arc<Door>>, Path((system, object)): Path<(St
 
 impl PushSource {
     /// True when the delivery was taken before.
-    async fn receive(&self, intake: &dyn Intake, object: &str, items: &str, headers: &HeaderMap, body: Body) -> Result<bool, Problem> {
+    async fn receive(
+        &self,
+        intake: &dyn Intake,
+        object: &str,
+        items: &str,
+        headers: &HeaderMap,
+        body: Body,
+    ) -> Result<bool, Problem> {
         let limits = Limits::default();
         let body = match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, limits.bytes)).await {
             Ok(Ok(body)) => body,
             Ok(Err(error)) => return Err(unread(&error, &limits)),
-            Err(_) => return Err(Problem::one(StatusCode::REQUEST_TIMEOUT, Fault::new(BROKEN_OFF, "the body did not arrive in time"))),
+            Err(_) => {
+                return Err(Problem::one(StatusCode::REQUEST_TIMEOUT, Fault::new(BROKEN_OFF, "the body did not arrive in time")));
+            }
         };
         self.signature.check(headers, &body).map_err(|fault| Problem::one(StatusCode::UNAUTHORIZED, fault))?;
         let digest = hex::encode(Sha256::digest(&body));
@@ -200,7 +214,8 @@ impl PushSource {
             if before == digest {
                 return Ok(true);
             }
-            let fault = Fault::new(REUSED_ID, "this delivery id was used for another body").hint("give every delivery an id of its own");
+            let fault =
+                Fault::new(REUSED_ID, "this delivery id was used for another body").hint("give every delivery an id of its own");
             return Err(Problem::one(StatusCode::CONFLICT, fault));
         }
         let batch = batch(object, items, &delivery, &body, &limits)?;
@@ -209,7 +224,12 @@ impl PushSource {
             Ok(Ok(_)) => {}
             Ok(Err(IntakeError::Refused(Faults(faults)))) => return Err(Problem(StatusCode::UNPROCESSABLE_ENTITY, faults)),
             Ok(Err(IntakeError::Unavailable(fault))) => return Err(Problem::one(StatusCode::SERVICE_UNAVAILABLE, fault)),
-            Err(_) => return Err(Problem::one(StatusCode::SERVICE_UNAVAILABLE, Fault::new(NOT_ACCEPTED, "the hub did not take it in time"))),
+            Err(_) => {
+                return Err(Problem::one(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    Fault::new(NOT_ACCEPTED, "the hub did not take it in time"),
+                ));
+            }
         }
         // The rows are safe. Should this fail, the sender repeats and the rows are recognised by their origins.
         seen::add(&self.store, &self.system, object, &delivery, &digest).await.map_err(unavailable)?;
@@ -223,7 +243,8 @@ fn batch(object: &str, items: &str, delivery: &str, body: &[u8], limits: &Limits
     let document = json::strict(body, limits).map_err(|faults| Problem(StatusCode::BAD_REQUEST, faults))?;
     let rows = jsonfile::items(document, items).map_err(|fault| Problem::one(StatusCode::BAD_REQUEST, fault))?;
     if rows.len() > ROW_LIMIT {
-        let fault = Fault::new(TOO_MANY_ROWS, format!("the delivery has {} rows", rows.len())).expected(format!("at most {ROW_LIMIT}"));
+        let fault =
+            Fault::new(TOO_MANY_ROWS, format!("the delivery has {} rows", rows.len())).expected(format!("at most {ROW_LIMIT}"));
         return Err(Problem::one(StatusCode::PAYLOAD_TOO_LARGE, fault));
     }
     let wrong = rows.iter().enumerate().filter(|(_, row)| !row.is_object());

@@ -23,7 +23,8 @@ pub async fn add(store: &Store, system: &System, object: &str, delivery: &str, d
                ON CONFLICT (system, object, delivery) DO NOTHING";
     let now = clock::millis();
     tx.execute(sql, &[system.as_str().into(), object.into(), delivery.into(), digest.into(), now.into()]).await?;
-    let old = "DELETE FROM push_seen WHERE delivery IN (SELECT delivery FROM push_seen WHERE at < $1 ORDER BY at LIMIT 10) AND at < $1";
+    let old =
+        "DELETE FROM push_seen WHERE delivery IN (SELECT delivery FROM push_seen WHERE at < $1 ORDER BY at LIMIT 10) AND at < $1";
     tx.execute(old, &[(now - KEEP_MILLIS).into()]).await?;
     tx.commit().await
 }

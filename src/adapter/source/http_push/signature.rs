@@ -34,7 +34,9 @@ impl Signature {
             good |= sign(secret, timestamp, body).ct_eq(&sent);
         }
         if !bool::from(good) {
-            return Err(Fault::new(SIGNATURE, "the signature is wrong").hint("sign the exact bytes of the body with the agreed secret"));
+            return Err(
+                Fault::new(SIGNATURE, "the signature is wrong").hint("sign the exact bytes of the body with the agreed secret")
+            );
         }
         let distance = millis(timestamp).map(|sent| (clock::millis() - sent).abs());
         if distance.is_none_or(|distance| distance > self.skew) {

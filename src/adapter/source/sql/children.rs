@@ -68,7 +68,9 @@ impl Child {
             let found = connection.fetch(query, table.columns.len()).await?;
             if found.rows.len() > LIMIT || !found.complete {
                 let fault = Fault::new(TOO_MANY_CHILDREN, format!("one page of rows has more than {LIMIT} child rows"));
-                return Err(Error::Refused(fault.in_file(self.table_name.clone()).hint("make the child table an object of its own")));
+                return Err(Error::Refused(
+                    fault.in_file(self.table_name.clone()).hint("make the child table an object of its own"),
+                ));
             }
             for row in found.rows {
                 let row = object(table, row);

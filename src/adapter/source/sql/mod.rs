@@ -12,9 +12,7 @@ use serde_json::{Map, Value};
 use time::Duration;
 
 use super::{
-    BadRow, Batch, Error, ObjectOptions, Position, Row, Source, each, source_options,
-    watermark::Kind,
-    weight,
+    BadRow, Batch, Error, ObjectOptions, Position, Row, Source, Sources, each, source_options, watermark::Kind, weight,
     window::fingerprint,
 };
 use crate::{
@@ -73,7 +71,7 @@ struct TableOptions {
 ///
 /// # Errors
 /// Every unknown or wrong option.
-pub fn open(system: &System, source: &toml::Table, objects: &[ObjectOptions]) -> Result<Vec<(String, Box<dyn Source>)>, Vec<Fault>> {
+pub fn open(system: &System, source: &toml::Table, objects: &[ObjectOptions]) -> Result<Sources, Vec<Fault>> {
     let given: Options = source_options(source)?;
     let connection = Connection::new(&given.url).map_err(|fault| vec![fault])?;
     let made = each(objects, |object| SqlSource::new(system, &connection, object))?;
@@ -211,11 +209,12 @@ impl SqlSource {
             return Ok(());
         }
         tracing::warn!(system = %self.system, object = %self.object, rows = %count, "rows without a usable watermark");
-        let fault = Fault::new(UNREADABLE_WATERMARK, format!("{count} rows have no watermark or one in the future; they are not read"))
-            .in_file(self.name.clone())
-            .at_column(self.watermark.clone())
-            .expected("a watermark not later than tomorrow")
-            .hint("correct the rows in the source system");
+        let fault =
+            Fault::new(UNREADABLE_WATERMARK, format!("{count} rows have no watermark or one in the future; they are not read"))
+                .in_file(self.name.clone())
+                .at_column(self.watermark.clone())
+                .expected("a watermark not later than tomorrow")
+                .hint("correct the rows in the source system");
         let origin = format!("unreadable/{today}/{count}");
         batch.bad.push(BadRow { object: self.object.clone(), origin, faults: vec![fault], raw: String::new() });
         Ok(())
@@ -251,7 +250,8 @@ impl Source for SqlSource {
 
 /// The overlap in units of the watermark: milliseconds or counts.
 fn overlap(kind: Kind, given: Option<&toml::Value>) -> Result<i64, Fault> {
-    let wrong = || options::bad("overlap", "is no length for this watermark").expected("for example `\"5m\"`, or a number of units");
+    let wrong =
+        || options::bad("overlap", "is no length for this watermark").expected("for example `\"5m\"`, or a number of units");
     match (kind, given) {
         (Kind::Text, None) => Ok(0),
         (Kind::Text, Some(_)) => Err(options::bad("overlap", "a watermark of format `text` has no measure; leave it out")),

@@ -54,7 +54,8 @@ impl Place {
             Cursor::After(mark, key) => (Some(mark), Some(key)),
         };
         let window = self.window.to_json();
-        let stored = Stored { watermark, key, last: self.last, high: self.high, floor: self.floor, checked: self.checked, window };
+        let stored =
+            Stored { watermark, key, last: self.last, high: self.high, floor: self.floor, checked: self.checked, window };
         Position(serde_json::to_value(stored).unwrap_or_default())
     }
 
@@ -79,7 +80,7 @@ impl Place {
         let Some(high) = self.high else { return };
         self.window.forget_before(high.saturating_sub(overlap));
         if self.window.shrink() {
-            self.floor = Some(self.window.oldest().unwrap_or(high.saturating_add(1)));
+            self.floor = Some(self.window.oldest().unwrap_or_else(|| high.saturating_add(1)));
         }
     }
 
@@ -87,7 +88,7 @@ impl Place {
     pub fn rewind(&mut self, kind: Kind, overlap: i64) {
         self.trim(overlap);
         let (Some(high), Some((mark, key))) = (self.high, &self.last) else { return };
-        let from = self.floor.map_or(high.saturating_sub(overlap), |floor| floor.max(high.saturating_sub(overlap)));
+        let from = high.saturating_sub(overlap).max(self.floor.unwrap_or(i64::MIN));
         let looked_back = if from <= high { kind.text(from, mark) } else { None };
         self.cursor = match looked_back {
             Some(text) => Cursor::From(text),

@@ -59,7 +59,8 @@ pub fn page(table: &Table, watermark: &str, key: &[String], cursor: &Cursor, upp
         Some(upper) => conditions.push(builder.compare(table, watermark, "<=", upper)),
         None => conditions.push(format!("{} IS NOT NULL", table.dialect.quote(watermark))),
     }
-    let order: Vec<String> = std::iter::once(watermark).chain(key.iter().map(String::as_str)).map(|c| table.dialect.quote(c)).collect();
+    let order: Vec<String> =
+        std::iter::once(watermark).chain(key.iter().map(String::as_str)).map(|c| table.dialect.quote(c)).collect();
     let sql = format!(
         "SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT {limit}",
         table.select(),
@@ -129,7 +130,10 @@ mod tests {
             stamp(3)
         );
         assert!(query.sql.contains(&condition), "{}", query.sql);
-        assert!(query.sql.ends_with("FROM \"s\".\"t\" WHERE ".to_owned().as_str()) || query.sql.contains("ORDER BY \"T\", \"ID\" LIMIT 10"));
+        assert!(
+            query.sql.ends_with("FROM \"s\".\"t\" WHERE ".to_owned().as_str())
+                || query.sql.contains("ORDER BY \"T\", \"ID\" LIMIT 10")
+        );
         assert_eq!(query.args.len(), 4);
     }
 

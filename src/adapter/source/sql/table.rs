@@ -1,6 +1,10 @@
 //! Tables as the database describes them, and the connection that reads them.
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    str::FromStr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use futures_util::TryStreamExt;
 use sqlx::{
@@ -68,10 +72,11 @@ pub struct Answer {
     pub complete: bool,
 }
 
-/// A lazily connected pool; clones share it.
+/// A pool made at the first query, so that options can be checked outside a runtime; clones share it.
 #[derive(Clone)]
 pub struct Connection {
-    pool: AnyPool,
+    pool: Arc<OnceLock<AnyPool>>,
+    options: AnyConnectOptions,
     pub dialect: Dialect,
 }
 
@@ -83,16 +88,22 @@ impl Connection {
         let dialect = Dialect::of(url).ok_or_else(|| options::bad("url", "unknown kind of database").expected(known))?;
         let url = if dialect == Dialect::Sqlite && !url.contains('?') { format!("{url}?mode=ro") } else { url.to_owned() };
         // The text of a parse error may quote the URL with its password.
-        let parsed = AnyConnectOptions::from_str(&url).map_err(|_| options::bad("url", "cannot be read").expected(known))?;
-        let pool = AnyPoolOptions::new()
-            .max_connections(2)
-            .acquire_timeout(CONNECT_LIMIT)
-            .idle_timeout(Duration::from_secs(60))
-            .after_connect(move |connection, _| {
-                Box::pin(async move { sqlx::raw_sql(dialect.session()).execute(connection).await.map(drop) })
-            })
-            .connect_lazy_with(parsed);
-        Ok(Self { pool, dialect })
+        let options = AnyConnectOptions::from_str(&url).map_err(|_| options::bad("url", "cannot be read").expected(known))?;
+        Ok(Self { pool: Arc::default(), options, dialect })
+    }
+
+    fn pool(&self) -> &AnyPool {
+        let dialect = self.dialect;
+        self.pool.get_or_init(|| {
+            AnyPoolOptions::new()
+                .max_connections(2)
+                .acquire_timeout(CONNECT_LIMIT)
+                .idle_timeout(Duration::from_secs(60))
+                .after_connect(move |connection, _| {
+                    Box::pin(async move { sqlx::raw_sql(dialect.session()).execute(connection).await.map(drop) })
+                })
+                .connect_lazy_with(self.options.clone())
+        })
     }
 
     /// Runs a query whose columns are all text. Stops early, with `complete` false, when the answer grows beyond 16 MiB.
@@ -101,7 +112,7 @@ impl Connection {
         let work = async {
             let mut answer = Answer { rows: Vec::new(), complete: true };
             let mut bytes = 0;
-            let mut stream = statement.fetch(&self.pool);
+            let mut stream = statement.fetch(self.pool());
             while let Some(row) = stream.try_next().await.map_err(|error| classify(&error))? {
                 let row = (0..columns).map(|column| text(&row, column)).collect::<Result<Vec<_>, _>>()?;
                 bytes += row.iter().flatten().map(String::len).sum::<usize>();
@@ -127,7 +138,8 @@ impl Connection {
         let query = Query { sql: self.dialect.columns_sql().to_owned(), args: vec![Some(bare.to_owned()), schema.clone()] };
         let catalogue = self.fetch(query, 3).await?.rows;
         let real = catalogue.first().and_then(|row| row[2].clone()).ok_or_else(|| {
-            let fault = Fault::new(TABLE, format!("there is no table `{name}`")).hint("check `table`, and that the account may read it");
+            let fault =
+                Fault::new(TABLE, format!("there is no table `{name}`")).hint("check `table`, and that the account may read it");
             Error::Refused(fault)
         })?;
         let mut columns = Vec::new();
@@ -136,7 +148,7 @@ impl Connection {
                 columns.push((column, kind.filter(|kind| valid_type(kind)).unwrap_or_else(|| "text".to_owned())));
             }
         }
-        let name = schema.map_or(real.clone(), |schema| format!("{schema}.{real}"));
+        let name = schema.map_or_else(|| real.clone(), |schema| format!("{schema}.{real}"));
         Ok(Table { dialect: self.dialect, name, columns })
     }
 }
@@ -159,7 +171,9 @@ fn classify(error: &sqlx::Error) -> Error {
     match error {
         sqlx::Error::Database(database) => {
             let code = database.code().unwrap_or_default().into_owned();
-            let lasting = ["28", "42", "3D", "3F"].iter().any(|class| code.len() == 5 && code.starts_with(class)) || code == "1" || code == "26";
+            let lasting = ["28", "42", "3D", "3F"].iter().any(|class| code.len() == 5 && code.starts_with(class))
+                || code == "1"
+                || code == "26";
             if lasting {
                 let fault = Fault::new(REFUSED, format!("the database refused the statement, code {code}"));
                 return Error::Refused(fault.hint("check the account's rights, `table` and `columns`"));
