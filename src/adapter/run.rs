@@ -4,11 +4,13 @@
 
 use std::{
     hash::{Hash, Hasher},
+    panic::AssertUnwindSafe,
     sync::{Arc, atomic::{AtomicBool, Ordering}},
     time::Duration,
 };
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use rustc_hash::FxHasher;
 use serde_json::json;
 use tokio::sync::Mutex;
@@ -208,30 +210,29 @@ async fn load_position(store: &Store, system: &System, object: &str) -> Result<P
     Ok(rows.first().and_then(|row| serde_json::from_str(&row.text(0)).ok()).unwrap_or_default())
 }
 
-/// One polled object with its schedule.
+/// One polled system with its schedule. Its objects are read in the order of the adapter, each to its end: what a payment
+/// file says comes before what the return file says about it.
 pub struct Poller {
-    pub object: String,
-    pub source: Box<dyn Source>,
+    pub objects: Vec<(String, Box<dyn Source>)>,
     pub spec: Arc<AdapterSpec>,
     pub shared: Shared,
     pub every: Duration,
-    /// Set while the source has nothing more to give.
+    /// Set while the system has nothing more to give.
     pub idle: Arc<AtomicBool>,
 }
 
 impl Poller {
-    /// Polls until cancelled. A source that fails is tried again with growing pauses; the others go on.
+    /// Polls until cancelled. A system that fails is tried again with growing pauses; the others go on.
     pub async fn run(mut self) {
         let mut pause = PAUSE.0;
         let cancel = self.shared.cancel.clone();
         while !cancel.is_cancelled() {
-            let wait = match self.drain().await {
-                Ok(()) => {
+            let wait = match AssertUnwindSafe(self.turn()).catch_unwind().await {
+                Ok(true) => {
                     pause = PAUSE.0;
                     self.every
                 }
-                Err(reason) => {
-                    tracing::warn!(system = %self.spec.slug, object = self.object, reason, "the source is tried again");
+                _ => {
                     pause = (pause * 2).min(PAUSE.1);
                     pause
                 }
@@ -243,31 +244,43 @@ impl Poller {
         }
     }
 
-    /// Reads until the source has nothing more.
-    async fn drain(&mut self) -> Result<(), String> {
-        let store = self.shared.store.clone();
-        let mut position = load_position(&store, &self.spec.slug, &self.object).await.map_err(|error| error.to_string())?;
-        let mut hand_over = HandOver::new(Arc::clone(&self.spec), &self.object, self.shared.clone()).await.map_err(|error| error.to_string())?;
-        while !self.shared.cancel.is_cancelled() {
-            let batch = self.source.read(&position, BATCH).await.map_err(|error| error.to_string())?;
-            let empty = batch.rows.is_empty() && batch.bad.is_empty();
-            if !empty {
-                self.idle.store(false, Ordering::Release);
-            }
-            if !(empty && batch.next == position) {
-                if !hand_over.batch(&batch, Some(&self.object)).await.map_err(|error| error.to_string())? {
-                    return Ok(());
-                }
-                self.source.stored(&batch.next).await.map_err(|error| error.to_string())?;
-            }
-            position = batch.next;
-            if !batch.more {
-                self.idle.store(true, Ordering::Release);
-                return Ok(());
+    /// Reads every object to its end. An object that fails does not keep the next one from its turn.
+    async fn turn(&mut self) -> bool {
+        let mut good = true;
+        for (object, source) in &mut self.objects {
+            if let Err(reason) = drain(object, source.as_mut(), &self.spec, &self.shared, &self.idle).await {
+                tracing::warn!(system = %self.spec.slug, object = object.as_str(), reason, "the source is tried again");
+                good = false;
             }
         }
-        Ok(())
+        self.idle.store(good, Ordering::Release);
+        good
     }
+}
+
+/// Reads one object until it has nothing more.
+async fn drain(object: &str, source: &mut dyn Source, spec: &Arc<AdapterSpec>, shared: &Shared, idle: &AtomicBool) -> Result<(), String> {
+    let text = |error: &dyn std::error::Error| error.to_string();
+    let mut position = load_position(&shared.store, &spec.slug, object).await.map_err(|error| text(&error))?;
+    let mut hand_over = HandOver::new(Arc::clone(spec), object, shared.clone()).await.map_err(|error| text(&error))?;
+    while !shared.cancel.is_cancelled() {
+        let batch = source.read(&position, BATCH).await.map_err(|error| text(&error))?;
+        let nothing = batch.rows.is_empty() && batch.bad.is_empty();
+        if !nothing {
+            idle.store(false, Ordering::Release);
+        }
+        if !(nothing && batch.next == position) {
+            if !hand_over.batch(&batch, Some(object)).await.map_err(|error| text(&error))? {
+                return Ok(());
+            }
+            source.stored(&batch.next).await.map_err(|error| text(&error))?;
+        }
+        position = batch.next;
+        if !batch.more {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 /// The receiving end of pushed records: answers only when the bus has them.

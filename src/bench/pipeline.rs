@@ -61,8 +61,8 @@ pub async fn run(hub: &Arc<Hub>, records: u64) -> Result<Measure, Fault> {
         tasks.spawn(Arc::clone(&router).run(partition, cancel.clone()));
     }
     let shared = Shared { bus: Arc::clone(&hub.bus), store: hub.store.clone(), keys: hub.keys.clone(), cancel: cancel.clone() };
-    let source = Box::new(Rows { left: records });
-    let poller = Poller { object: "PAY".to_owned(), source, spec, shared, every: Duration::from_secs(3600), idle: Arc::new(AtomicBool::new(false)) };
+    let source: Box<dyn Source> = Box::new(Rows { left: records });
+    let poller = Poller { objects: vec![("PAY".to_owned(), source)], spec, shared, every: Duration::from_secs(3600), idle: Arc::new(AtomicBool::new(false)) };
     tasks.spawn(poller.run());
     while delivered.load(Ordering::Acquire) < records {
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -15,6 +15,9 @@ pub(super) const NOT_FOUND: Code = Code::new(1004);
 /// The command needs one more word from its user before it acts.
 pub(super) const NOT_CONFIRMED: Code = Code::new(1005);
 
+/// Width of tables that do not go to a terminal.
+const WIDTH: u16 = 160;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
     Table,
@@ -40,6 +43,9 @@ pub(crate) fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator
     table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic).set_header(headings);
     for row in rows {
         table.add_row(row);
+    }
+    if !table.is_tty() {
+        table.set_width(WIDTH);
     }
     table
 }

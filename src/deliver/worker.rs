@@ -1,7 +1,8 @@
 //! The loop of one receiver: consume, skip what it has, deliver in order, prove, ack.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use rustc_hash::FxHashSet;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -67,7 +68,8 @@ impl Worker {
     /// Runs until cancelled; a broken consumer is made anew.
     pub async fn run(self, cancel: CancellationToken) {
         while !cancel.is_cancelled() {
-            if let Err(reason) = self.session(&cancel).await {
+            let ended = AssertUnwindSafe(self.session(&cancel)).catch_unwind().await;
+            if let Err(reason) = ended.unwrap_or_else(|_| Err("a delivery made it panic".to_owned())) {
                 tracing::warn!(subscription = %self.subscription, reason, "the lane starts again");
                 pause(PAUSE, &cancel).await;
             }

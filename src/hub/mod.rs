@@ -2,6 +2,7 @@
 
 mod build;
 mod roles;
+mod upkeep;
 mod watch;
 
 pub use build::{Hub, Plans, Secrets};

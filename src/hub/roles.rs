@@ -7,10 +7,11 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Hub, watch};
+use super::{Hub, upkeep, watch};
 use crate::{
     adapter::{
         run::{Poller, PushIntake, Shared},
@@ -21,7 +22,7 @@ use crate::{
     dead::replay,
     domain::keyed_hash::KeyedHash,
     deliver::{
-        Target,
+        Delivery, Outcome, Target,
         lake::{LakeOptions, LakeSchema, LakeTarget},
         lane::{self, Lane},
         mailbox::{self, Mailbox, routes::Tokens},
@@ -115,9 +116,9 @@ impl Running {
     }
 
     async fn start_deliver(&mut self) -> Result<(), Vec<Fault>> {
-        let mut faults = Vec::new();
+        let (mut faults, mut lakes) = (Vec::new(), Vec::new());
         for partner in self.hub.agreements.partners() {
-            match target(&self.hub, partner).await {
+            match target(&self.hub, partner, &mut lakes).await {
                 Ok((target, linger)) => {
                     let worker = worker(&self.hub, partner, target, linger);
                     self.tasks.spawn(worker.run(self.cancel.clone()));
@@ -125,6 +126,7 @@ impl Running {
                 Err(found) => faults.extend(found),
             }
         }
+        self.tasks.spawn(upkeep::run(lakes, self.hub.store.clone(), self.cancel.clone()));
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
@@ -132,13 +134,11 @@ impl Running {
         let mut faults = Vec::new();
         for spec in self.hub.adapters.clone() {
             match source::open(&spec.slug, &spec.source, &objects(&spec), &context(&self.hub)) {
-                Ok(sources) => {
-                    for (object, source) in sources {
-                        let idle = Arc::new(AtomicBool::new(false));
-                        self.idle.push(Arc::clone(&idle));
-                        let poller = Poller { object, source, spec: Arc::clone(&spec), shared: self.shared(), every: spec.every, idle };
-                        self.tasks.spawn(poller.run());
-                    }
+                Ok(sources) if sources.is_empty() => {}
+                Ok(objects) => {
+                    let idle = Arc::new(AtomicBool::new(false));
+                    self.idle.push(Arc::clone(&idle));
+                    self.tasks.spawn(Poller { objects, spec: Arc::clone(&spec), shared: self.shared(), every: spec.every, idle }.run());
                 }
                 Err(found) => faults.extend(found),
             }
@@ -229,12 +229,30 @@ fn worker(hub: &Arc<Hub>, partner: &Partner, target: Box<dyn Target>, linger: Du
 }
 
 /// The target of a partner, and how long its batches wait.
-async fn target(hub: &Arc<Hub>, partner: &Partner) -> Result<(Box<dyn Target>, Duration), Vec<Fault>> {
+async fn target(hub: &Arc<Hub>, partner: &Partner, upkeep: &mut Vec<Arc<LakeTarget>>) -> Result<(Box<dyn Target>, Duration), Vec<Fault>> {
     Ok(match &partner.transport {
-        Transport::Lake => (Box::new(lake(hub).await?), hub.config.lake.linger),
+        Transport::Lake => {
+            let lake = Arc::new(lake(hub).await?);
+            upkeep.push(Arc::clone(&lake));
+            (Box::new(Shelf(lake)), hub.config.lake.linger)
+        }
         Transport::Mailbox(mailbox) => (Box::new(Mailbox::new(hub.store.clone(), partner.slug.as_str(), mailbox.capacity)), Duration::ZERO),
         Transport::Webhook(settings) => (Box::new(Webhook::new(settings)?), Duration::ZERO),
     })
+}
+
+/// The lake as a target, shared with its upkeep.
+struct Shelf(Arc<LakeTarget>);
+
+#[async_trait]
+impl Target for Shelf {
+    async fn deliver(&self, batch: &[Delivery]) -> Vec<Outcome> {
+        self.0.deliver(batch).await
+    }
+
+    fn batch_size(&self) -> usize {
+        self.0.batch_size()
+    }
 }
 
 async fn lake(hub: &Arc<Hub>) -> Result<LakeTarget, Vec<Fault>> {

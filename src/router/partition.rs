@@ -1,7 +1,8 @@
 //! The loop of one partition.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::{Fate, Item, Router, check::check, commit::commit, dispatch, fence, reconcile};
@@ -22,7 +23,9 @@ const WAIT: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(router: Arc<Router>, partition: u16, cancel: CancellationToken) {
     while !cancel.is_cancelled() {
-        if let Err(reason) = session(&router, partition, &cancel).await {
+        // A panic ends the session like any failure: what was in flight comes again, and a culprit is found by its attempts.
+        let ended = AssertUnwindSafe(session(&router, partition, &cancel)).catch_unwind().await;
+        if let Err(reason) = ended.unwrap_or_else(|_| Err("a record made it panic".to_owned())) {
             tracing::warn!(partition, reason, "the router partition starts again");
             tokio::select! {
                 () = cancel.cancelled() => {}

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{Fate, Item};
 use crate::{
     domain::keyed_hash::KeyedHash,
-    envelope::{Event, PersonKey},
+    envelope::{Event, PersonKey, Quality},
     identity::{PersonIndex, PersonQuery},
     schema::{DatasetSchema, PersonSlot, SchemaRegistry},
     store::Error,
@@ -28,7 +28,7 @@ pub(crate) async fn reconcile(items: &mut [Item], registry: &SchemaRegistry, ind
     let answers = index.resolve(&queries).await?;
     for ((number, slot, pointer), answer) in places.into_iter().zip(answers) {
         let item = &mut items[number];
-        item.event.data.quality.extend(answer.remarks);
+        item.event.data.quality.extend(answer.remarks.into_iter().map(|remark| placed(remark, &slot, &pointer)));
         item.persons.push(answer.key.as_str().to_owned());
         fill(&mut item.event, &slot, &pointer, &answer.key, hash);
     }
@@ -66,6 +66,18 @@ fn question(event: &Event, slot: &PersonSlot, pointer: &str, object: &Map<String
         phone: owned(stated.phone),
         event: event.id.clone(),
     })
+}
+
+/// The index speaks of `number` and `name`; the record calls them by its own names, list items without their index.
+fn placed(remark: Quality, slot: &PersonSlot, pointer: &str) -> Quality {
+    let own = match remark.field.as_str() {
+        "number" => slot.fields.number.as_deref(),
+        "name" => slot.fields.name.as_deref(),
+        _ => None,
+    };
+    let parts = pointer.split('/').filter(|part| !part.is_empty() && part.parse::<usize>().is_err());
+    let field: Vec<&str> = parts.chain([own.unwrap_or(&remark.field)]).collect();
+    Quality { field: field.join("."), ..remark }
 }
 
 fn fill(event: &mut Event, slot: &PersonSlot, pointer: &str, key: &PersonKey, hash: &KeyedHash) {

@@ -3,7 +3,7 @@
 //! The list is the first guard against personal data in logs; the second blanks whatever looks like an identity number in
 //! the text of a message, since messages of libraries pass through here too.
 
-use std::fmt;
+use std::{fmt, io::IsTerminal};
 
 use tracing::field::{Field, Visit};
 use tracing_subscriber::{
@@ -23,7 +23,7 @@ pub const BAD_LOG: Code = Code::new(1006);
 /// Fields that may appear in logs. Add one only if it can never hold personal data.
 const ALLOWED: &[&str] = &[
     "message", "error", "reason", "code", "system", "object", "dataset", "subscription", "partner", "partition", "queue", "records", "rows", "batch",
-    "file", "event_id", "delivery_id", "pause_ms", "duration_ms", "attempts", "state", "version", "listen", "bytes", "path",
+    "file", "event_id", "delivery_id", "pause_ms", "duration_ms", "attempts", "state", "version", "listen", "bytes", "path", "place",
 ];
 
 /// Starts logging; a second call has no effect.
@@ -31,7 +31,7 @@ pub fn init(config: &Log) -> Result<(), Fault> {
     let bad = |what: &str| Fault::new(BAD_LOG, format!("`log.{what}` is not understood")).expected("level: error, warn, info, debug or module=level; format: text or json");
     // Libraries are quiet by default: their debug lines may quote what they carry.
     let filter = EnvFilter::try_new(format!("warn,civilhub={}", config.level)).or_else(|_| EnvFilter::try_new(&config.level)).map_err(|_| bad("level"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let _ = match config.format.as_str() {
         "text" => builder.fmt_fields(AllowList).try_init(),
         "json" => builder.event_format(json::Lines).fmt_fields(AllowList).try_init(),

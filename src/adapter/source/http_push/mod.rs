@@ -233,7 +233,7 @@ impl PushSource {
         }
         // The rows are safe. Should this fail, the sender repeats and the rows are recognised by their origins.
         seen::add(&self.store, &self.system, object, &delivery, &digest).await.map_err(unavailable)?;
-        tracing::info!(system = %self.system, object, rows, "took a delivery");
+        tracing::debug!(system = %self.system, object, rows, "took a delivery");
         Ok(false)
     }
 }
