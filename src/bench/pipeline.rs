@@ -34,8 +34,8 @@ use crate::{
 /// The benchmark needs the adapter `fund-payment` and a partner.
 pub const NOT_READY: Code = Code::new(1008);
 
-/// Runs `records` rows through the hub and measures until the last is proven delivered.
-pub async fn run(hub: &Arc<Hub>, records: u64) -> Result<Measure, Fault> {
+/// Runs `records` payment lines to `persons` payees through the hub and measures until the last is proven delivered.
+pub async fn run(hub: &Arc<Hub>, records: u64, persons: u64) -> Result<Measure, Fault> {
     let spec = hub.adapters.iter().find(|spec| spec.slug.as_str() == "fund-payment").cloned();
     let (Some(spec), Some(partner)) = (spec, hub.agreements.partners().first()) else {
         return Err(Fault::new(NOT_READY, "the adapter `fund-payment` or the partner of the benchmark is missing").hint("run it in the project's folder"));
@@ -61,16 +61,25 @@ pub async fn run(hub: &Arc<Hub>, records: u64) -> Result<Measure, Fault> {
         tasks.spawn(Arc::clone(&router).run(partition, cancel.clone()));
     }
     let shared = Shared { bus: Arc::clone(&hub.bus), store: hub.store.clone(), keys: hub.keys.clone(), cancel: cancel.clone() };
-    let source: Box<dyn Source> = Box::new(Rows { left: records });
+    let source: Box<dyn Source> = Box::new(Rows { left: records, persons: persons.max(1) });
     let poller = Poller { objects: vec![("PAY".to_owned(), source)], spec, shared, every: Duration::from_secs(3600), idle: Arc::new(AtomicBool::new(false)) };
     tasks.spawn(poller.run());
     while delivered.load(Ordering::Acquire) < records {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    while proven(hub).await < records {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let measure = meter.stop(records);
     cancel.cancel();
     while tasks.join_next().await.is_some() {}
     Ok(measure)
+}
+
+/// Receipts in the store: the last step of the road.
+async fn proven(hub: &Hub) -> u64 {
+    let rows = hub.store.read("SELECT COUNT(*) FROM receipt", &[]).await.unwrap_or_default();
+    rows.first().map_or(0, |row| row.int(0).unsigned_abs())
 }
 
 fn router(hub: &Arc<Hub>) -> Router {
@@ -100,9 +109,10 @@ impl Target for Sink {
     }
 }
 
-/// Payment lines as the decoder gives them, each for another account.
+/// Payment lines as the decoder gives them; the payees take turns.
 struct Rows {
     left: u64,
+    persons: u64,
 }
 
 #[async_trait]
@@ -110,14 +120,14 @@ impl Source for Rows {
     async fn read(&mut self, position: &Position, max: usize) -> Result<Batch, source::Error> {
         let start = position.0.as_u64().unwrap_or(0);
         let end = (start + max as u64).min(self.left);
-        let rows = (start..end).map(row).collect();
+        let rows = (start..end).map(|n| row(n, n % self.persons)).collect();
         Ok(Batch { rows, bad: Vec::new(), next: Position(Value::from(end)), more: end < self.left })
     }
 }
 
-fn row(n: u64) -> Row {
+fn row(n: u64, person: u64) -> Row {
     let data = json!({
-        "T": "D", "XH": format!("{:08}", n % 100_000_000), "HM": "张伟", "ZHH": format!("6228650{:011}0", n), "JE": "000000048000", "FHM": "    ", "SJ": "        "
+        "T": "D", "XH": format!("{:08}", n % 100_000_000), "HM": "张伟", "ZHH": format!("6228650{person:011}0"), "JE": "000000048000", "FHM": "    ", "SJ": "        "
     });
     let header = json!({ "T": "H", "PCH": "220105DBU2017070", "YT": "DBU", "NY": "201707", "ZBS": "00000001", "ZJE": "00000000048000", "RQ": "20170710" });
     Row {

@@ -25,6 +25,9 @@ enum Command {
     Pipeline {
         #[arg(long, default_value_t = 50_000)]
         records: u64,
+        /// Payees of the payments, who take turns: a new one costs an entry in the person index.
+        #[arg(long, default_value_t = 10_000)]
+        persons: u64,
         /// AMQP address of a broker; without it only the embedded bus is measured.
         #[arg(long, env = "CIVILHUB_TEST_AMQP")]
         amqp: Option<String>,
@@ -47,12 +50,12 @@ struct Pair {
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode> {
-    let Command::Pipeline { records, amqp, store, format } = args.command;
+    let Command::Pipeline { records, persons, amqp, store, format } = args.command;
     let config = global.config()?;
     let folder = std::env::temp_dir().join(format!("civilhub-bench-{}", std::process::id()));
-    let mut pairs = vec![measure(&config, &folder.join("embedded"), None, &store, records).await?];
+    let mut pairs = vec![measure(&config, &folder.join("embedded"), None, &store, (records, persons)).await?];
     if let Some(url) = &amqp {
-        pairs.push(measure(&config, &folder.join("rabbitmq"), Some(url), &store, records).await?);
+        pairs.push(measure(&config, &folder.join("rabbitmq"), Some(url), &store, (records, persons)).await?);
     }
     let _ = std::fs::remove_dir_all(&folder);
     if format.is_json() {
@@ -63,7 +66,7 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-async fn measure(base: &Config, folder: &PathBuf, amqp: Option<&String>, store: &str, records: u64) -> anyhow::Result<Pair> {
+async fn measure(base: &Config, folder: &PathBuf, amqp: Option<&String>, store: &str, (records, persons): (u64, u64)) -> anyhow::Result<Pair> {
     let mut config = base.clone();
     config.hub.data = folder.clone();
     config.paths.partners = folder.join("partners");
@@ -77,7 +80,7 @@ async fn measure(base: &Config, folder: &PathBuf, amqp: Option<&String>, store: 
         config.bus.prefix = format!("bench{}.", std::process::id());
     }
     let hub = Hub::open(config, None).await.map_err(Faults)?;
-    let measured = pipeline::run(&hub, records).await?;
+    let measured = pipeline::run(&hub, records, persons).await?;
     let relayed = bare(&hub, records).await.map_err(|error| error.fault())?;
     hub.bus.close().await;
     Ok(Pair { bus: if amqp.is_some() { "rabbitmq" } else { "embedded" }, ratio: measured.rate / relayed.rate, hub: measured, relay: relayed })

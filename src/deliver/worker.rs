@@ -1,6 +1,10 @@
 //! The loop of one receiver: consume, skip what it has, deliver in order, prove, ack.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt;
 use rustc_hash::FxHashSet;
@@ -24,6 +28,10 @@ const PAUSE: Duration = Duration::from_millis(500);
 const WAIT: Duration = Duration::from_millis(500);
 /// Longest pause that a receiver may ask for with Retry-After.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// Longest time that a batch waits for its receiver before it is handed back to the bus: brokers take a message away from a
+/// consumer that keeps it too long (RabbitMQ after 30 minutes), and that would look like a crash.
+const HOLD: Duration = Duration::from_secs(600);
 
 /// One receiver's end of the road: its queue, its lane, its chain in the ledger.
 pub struct Worker {
@@ -116,11 +124,12 @@ impl Worker {
             items.push(open(received.clone(), culprit));
         }
         self.skip_known(&mut items).await?;
+        let held_since = Instant::now();
         loop {
             let wait = self.attempt(&mut items).await;
             self.commit(chain, &items).await?;
             match wait {
-                Some(wait) if !cancel.is_cancelled() => {
+                Some(wait) if !cancel.is_cancelled() && held_since.elapsed() < HOLD => {
                     // What was proven must not be proven again in the next round.
                     settle_proven(&mut items);
                     pause(wait, cancel).await;
@@ -128,6 +137,7 @@ impl Worker {
                 _ => break,
             }
         }
+        // Also for what is handed back: it did not make anything crash.
         attempt::forget(&self.store, "deliver", &batch).await?;
         Ok(items.iter().map(|item| (item.received.tag, verdict(item))).collect())
     }
