@@ -9,7 +9,8 @@ CREATE TABLE position (
 -- What every source object said last: older or equal news is dropped.
 CREATE TABLE fence (
     object_id TEXT PRIMARY KEY,      -- hash of source, dataset and subject
-    sequence BIGINT NOT NULL, contenthash TEXT NOT NULL, event_id TEXT NOT NULL
+    sequence BIGINT NOT NULL, said TEXT NOT NULL, -- operation and content hash
+    event_id TEXT NOT NULL
 );
 
 -- Hash chains: one per writer, every row hashes the one before it.
@@ -46,7 +47,9 @@ CREATE TABLE dead (
     stage TEXT NOT NULL, subscription TEXT NOT NULL,   -- stage: decode, map, route, deliver
     partition_key TEXT NOT NULL, event_id TEXT NOT NULL, occurrence TEXT NOT NULL,
     system TEXT NOT NULL, bookdate TEXT NOT NULL, dataset TEXT NOT NULL,
-    code TEXT NOT NULL, faults TEXT NOT NULL, body TEXT NOT NULL, at BIGINT NOT NULL, note TEXT NOT NULL
+    code TEXT NOT NULL, faults TEXT NOT NULL, body TEXT NOT NULL,
+    at BIGINT NOT NULL, place BIGINT NOT NULL,         -- order of filing: moment, and place within the batch
+    note TEXT NOT NULL
 );
 CREATE INDEX dead_state ON dead (state, stage, subscription);
 CREATE INDEX dead_key ON dead (partition_key);

@@ -28,7 +28,7 @@ impl EventMaker {
         let (contenthash, said) = self.hashes(&mapped);
         // Keyed: receivers see the id, and with a plain hash they could try out values that are withheld from them.
         let said = ContentHash::new(self.hash.hex(said.as_str()));
-        let id = EventId::derive(&self.system, mapped.dataset.as_str(), &mapped.key, &said);
+        let id = EventId::derive(&self.system, mapped.dataset.as_str(), &mapped.key, &said, mapped.sequence);
         let occurrence = Occurrence::derive(&id, &format!("{}/{}", row.origin, mapped.index));
         let partitionkey = self.partition(&mapped);
         let subject = if has_identity_number(&mapped.key) { self.hash.hex(&mapped.key) } else { mapped.key };

@@ -68,6 +68,8 @@ pub struct HandOver {
 struct Mapped {
     events: Vec<Event>,
     letters: Vec<Letter>,
+    /// The day on which the rows were read, whenever the bus has them.
+    bookdate: String,
 }
 
 impl HandOver {
@@ -96,7 +98,7 @@ impl HandOver {
 
     fn map(&mut self, batch: &Batch) -> Mapped {
         let bookdate = clock::iso_date(clock::today());
-        let mut mapped = Mapped::default();
+        let mut mapped = Mapped { bookdate: bookdate.clone(), ..Mapped::default() };
         self.runtime.set_clock(clock::now());
         for row in &batch.rows {
             let outputs = match self.spec.mapper(&row.object) {
@@ -122,18 +124,18 @@ impl HandOver {
             Some(_) => mapped.events.len(),
             None => fresh(&mut tx, &mapped.events).await?,
         };
-        self.count(&mut tx, records, mapped.letters.len()).await?;
+        self.count(&mut tx, &mapped.bookdate, records, mapped.letters.len()).await?;
         let entries: Vec<Entry> = mapped.letters.iter().map(refused).collect();
         self.chain.append(&mut tx, &entries).await?;
         tx.commit().await
     }
 
-    async fn count(&self, tx: &mut Tx, records: usize, refused: usize) -> Result<(), Error> {
+    async fn count(&self, tx: &mut Tx, bookdate: &str, records: usize, refused: usize) -> Result<(), Error> {
         if records + refused == 0 {
             return Ok(());
         }
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let args = [self.spec.slug.as_str().into(), clock::iso_date(clock::today()).into(), number(records).into(), number(refused).into()];
+        let args = [self.spec.slug.as_str().into(), bookdate.into(), number(records).into(), number(refused).into()];
         tx.execute(
             "INSERT INTO handed_over (system, bookdate, records, refused) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (system, bookdate) DO UPDATE SET records = handed_over.records + excluded.records, refused = handed_over.refused + excluded.refused",

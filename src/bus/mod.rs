@@ -44,7 +44,7 @@ pub enum Error {
 impl Error {
     pub fn fault(&self) -> Fault {
         let (code, hint) = match self {
-            Self::Unreachable(_) => (UNREACHABLE, "check `bus.url` and that the broker runs; `civilhub doctor` shows more"),
+            Self::Unreachable(_) => (UNREACHABLE, "check `bus.url` and that the broker runs"),
             Self::Refused(_) => (REFUSED, "check the user's permissions on the vhost"),
             Self::Storage(_) => (STORAGE, "check space and permissions of the data folder; one process may use it at a time"),
         };

@@ -2,6 +2,7 @@
 
 pub mod replay;
 
+use rustc_hash::FxHashSet;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -78,29 +79,29 @@ impl Letter {
     }
 }
 
-/// Files letters inside a transaction; a letter filed before, and replayed since, is set aside again.
-pub async fn file(tx: &mut Tx, keys: &Keys, letters: &[Letter]) -> Result<(), Error> {
+/// Files letters inside a transaction and returns the ids of those that were not set aside already: filing a letter again
+/// changes nothing, unless it has been replayed or discarded since.
+pub async fn file(tx: &mut Tx, keys: &Keys, letters: &[Letter]) -> Result<FxHashSet<String>, Error> {
     if letters.is_empty() {
-        return Ok(());
+        return Ok(FxHashSet::default());
     }
-    let row = |letter: &Letter| {
+    let row = |(place, letter): (usize, &Letter)| {
         let code = letter.faults.first().map(|fault| fault.code.to_string()).unwrap_or_default();
         let faults = serde_json::to_string(&letter.faults).unwrap_or_default();
         json!([
             letter.id, letter.state.as_str(), letter.stage, letter.subscription, letter.partition_key, letter.event_id, letter.occurrence,
-            letter.system, letter.bookdate, letter.dataset, code, faults, keys.seal(&letter.body)
+            letter.system, letter.bookdate, letter.dataset, code, faults, keys.seal(&letter.body), place
         ])
     };
-    let rows: Vec<Value> = letters.iter().map(row).collect();
-    tx.execute(
-        "INSERT INTO dead (id, state, stage, subscription, partition_key, event_id, occurrence, system, bookdate, dataset, code, faults, body, at, note) \
+    let rows: Vec<Value> = letters.iter().enumerate().map(row).collect();
+    let sql =
+        "INSERT INTO dead (id, state, stage, subscription, partition_key, event_id, occurrence, system, bookdate, dataset, code, faults, body, at, place, note) \
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, \
-         value ->> 10, value ->> 11, value ->> 12, $2, '' FROM {rows} WHERE true \
-         ON CONFLICT (id) DO UPDATE SET state = excluded.state, code = excluded.code, faults = excluded.faults, at = excluded.at",
-        &[Value::Array(rows).to_string().into(), clock::millis().into()],
-    )
-    .await?;
-    Ok(())
+         value ->> 10, value ->> 11, value ->> 12, $2, CAST(value ->> 13 AS BIGINT), '' FROM {rows} WHERE true \
+         ON CONFLICT (id) DO UPDATE SET state = excluded.state, code = excluded.code, faults = excluded.faults, at = excluded.at, place = excluded.place \
+         WHERE dead.state NOT IN ('parked', 'rejected') RETURNING id";
+    let filed = tx.read(sql, &[Value::Array(rows).to_string().into(), clock::millis().into()]).await?;
+    Ok(filed.iter().map(|row| row.text(0)).collect())
 }
 
 /// What a list shows of a letter: no body, no personal data.
@@ -142,7 +143,7 @@ impl Filter {
 /// The letters that fit, oldest first.
 pub async fn list(store: &Store, filter: &Filter) -> Result<Vec<Summary>, Error> {
     let sql = format!(
-        "SELECT id, state, stage, subscription, event_id, system, bookdate, dataset, code, faults FROM dead WHERE {} ORDER BY at, id LIMIT $6",
+        "SELECT id, state, stage, subscription, event_id, system, bookdate, dataset, code, faults FROM dead WHERE {} ORDER BY at, place, id LIMIT $6",
         Filter::WHERE
     );
     let mut args = filter.args();

@@ -18,6 +18,9 @@ use crate::{
     store::{Error, Row, Store, Tx},
 };
 
+/// A delivery that is no longer set aside.
+const UNPARK: &str = "UPDATE arrival SET parked = parked - 1 FROM {rows} WHERE occurrence = value ->> 0 AND parked > 0";
+
 /// Letters sent in one go, once a second: the pace of a replay.
 const PER_SECOND: i64 = 500;
 
@@ -28,31 +31,43 @@ const PER_SECOND: i64 = 500;
 pub async fn request(store: &Store, key: Arc<SigningKey>, filter: &Filter, reason: &str) -> Result<u64, Error> {
     let sql = format!(
         "UPDATE dead SET state = 'replaying', note = $6 WHERE {} AND state IN ('parked', 'rejected') AND stage IN ('route', 'deliver') \
-         RETURNING event_id, system, bookdate, dataset, occurrence, stage",
+         RETURNING event_id, system, bookdate, dataset, occurrence, stage, partition_key, subscription",
         Filter::WHERE
     );
-    decide(store, key, &sql, filter, reason, Kind::Replayed, "UPDATE arrival SET parked = parked - 1 FROM {rows} WHERE occurrence = value ->> 0 AND parked > 0").await
+    decide(store, key, &sql, filter, reason, Kind::Replayed, UNPARK).await
 }
 
 /// Gives letters up for good, with a reason: the books count their records as rejected.
 pub async fn discard(store: &Store, key: Arc<SigningKey>, filter: &Filter, reason: &str) -> Result<u64, Error> {
     let sql = format!(
         "UPDATE dead SET state = 'discarded', note = $6 WHERE {} AND state IN ('parked', 'rejected') \
-         RETURNING event_id, system, bookdate, dataset, occurrence, stage",
+         RETURNING event_id, system, bookdate, dataset, occurrence, stage, partition_key, subscription",
         Filter::WHERE
     );
     let arrivals = "UPDATE arrival SET state = 'rejected', parked = CASE WHEN parked > 0 THEN parked - 1 ELSE 0 END FROM {rows} WHERE occurrence = value ->> 0";
     decide(store, key, &sql, filter, reason, Kind::Discarded, arrivals).await
 }
 
-/// Takes back what a hub has not sent yet. Returns how many letters are parked again.
+/// Takes back what a hub has not sent yet. Returns how many letters are set aside again.
 pub async fn stop(store: &Store) -> Result<u64, Error> {
     let mut tx = store.begin().await?;
-    let rows = tx.read("UPDATE dead SET state = 'parked' WHERE state = 'replaying' RETURNING occurrence", &[]).await?;
-    let occurrences: Vec<Value> = rows.iter().map(|row| json!([row.text(0)])).collect();
-    tx.execute("UPDATE arrival SET parked = parked + 1 FROM {rows} WHERE occurrence = value ->> 0 AND state = 'dispatched'", &[Value::Array(occurrences).to_string().into()]).await?;
+    let count = put_back(&mut tx, "1 = 1", "[]").await?;
     tx.commit().await?;
-    Ok(rows.len() as u64)
+    Ok(count)
+}
+
+/// Letters that are not sent after all become what they were: rejected if the books count their record so, else parked.
+async fn put_back(tx: &mut Tx, which: &str, rows: &str) -> Result<u64, Error> {
+    let sql = format!(
+        "UPDATE dead SET state = CASE WHEN stage = 'route' AND EXISTS \
+         (SELECT 1 FROM arrival WHERE arrival.occurrence = dead.occurrence AND arrival.state = 'rejected') THEN 'rejected' ELSE 'parked' END \
+         WHERE state = 'replaying' AND {which} AND $1 = $1 RETURNING occurrence, stage"
+    );
+    let back = tx.read(&sql, &[rows.into()]).await?;
+    let parked: Vec<Value> = back.iter().filter(|row| row.text(1) == "deliver").map(|row| json!([row.text(0)])).collect();
+    let sql = "UPDATE arrival SET parked = parked + 1 FROM {rows} WHERE occurrence = value ->> 0";
+    tx.execute(sql, &[Value::Array(parked).to_string().into()]).await?;
+    Ok(back.len() as u64)
 }
 
 async fn decide(store: &Store, key: Arc<SigningKey>, sql: &str, filter: &Filter, reason: &str, kind: Kind, arrivals: &str) -> Result<u64, Error> {
@@ -60,13 +75,28 @@ async fn decide(store: &Store, key: Arc<SigningKey>, sql: &str, filter: &Filter,
     let mut tx = store.begin().await?;
     let mut args = filter.args();
     args.push(reason.into());
-    let rows = tx.read(sql, &args).await?;
+    let mut rows = tx.read(sql, &args).await?;
+    let decided = rows.len();
+    rows.extend(followers(&mut tx, &rows, reason).await?);
     let entries: Vec<Entry> = rows.iter().map(|row| entry(row, kind, reason)).collect();
-    let occurrences: Vec<Value> = rows.iter().filter(|row| row.text(5) == "deliver" || kind == Kind::Discarded).map(|row| json!([row.text(4)])).collect();
-    tx.execute(arrivals, &[Value::Array(occurrences).to_string().into()]).await?;
+    let of = |rows: &[Row], stage_matters: bool| Value::Array(rows.iter().filter(|row| !stage_matters || row.text(5) == "deliver").map(|row| json!([row.text(4)])).collect()).to_string();
+    tx.execute(arrivals, &[of(&rows[..decided], kind == Kind::Replayed).into()]).await?;
+    tx.execute(UNPARK, &[of(&rows[decided..], true).into()]).await?;
     chain.append(&mut tx, &entries).await?;
     tx.commit().await?;
     Ok(rows.len() as u64)
+}
+
+/// What was only set aside behind a letter goes on its way with it, be the letter replayed or given up.
+async fn followers(tx: &mut Tx, decided: &[Row], reason: &str) -> Result<Vec<Row>, Error> {
+    let keys: Vec<Value> = decided.iter().map(|row| json!([row.text(6), row.text(5), row.text(7)])).collect();
+    let behind = [crate::router::BEHIND, crate::deliver::BEHIND, crate::deliver::webhook::KEY_HELD].map(|code| format!("'{code}'")).join(", ");
+    let sql = format!(
+        "UPDATE dead SET state = 'replaying', note = $2 WHERE state = 'parked' AND code IN ({behind}) \
+         AND partition_key || '/' || stage || '/' || subscription IN (SELECT (value ->> 0) || '/' || (value ->> 1) || '/' || (value ->> 2) FROM {{rows}}) \
+         RETURNING event_id, system, bookdate, dataset, occurrence, stage, partition_key, subscription"
+    );
+    tx.read(&sql, &[Value::Array(keys).to_string().into(), reason.into()]).await
 }
 
 fn entry(row: &Row, kind: Kind, reason: &str) -> Entry {
@@ -89,7 +119,7 @@ pub async fn run(bus: Arc<dyn Bus>, store: Store, keys: Keys, cancel: Cancellati
 }
 
 async fn send_some(bus: &dyn Bus, store: &Store, keys: &Keys, cancel: &CancellationToken) -> Result<(), Error> {
-    let sql = "SELECT id, stage, subscription, occurrence, body FROM dead WHERE state = 'replaying' ORDER BY at, id LIMIT $1";
+    let sql = "SELECT id, stage, subscription, occurrence, body FROM dead WHERE state = 'replaying' ORDER BY at, place, id LIMIT $1";
     let rows = store.read(sql, &[PER_SECOND.into()]).await?;
     if rows.is_empty() {
         return Ok(());
@@ -108,7 +138,7 @@ async fn send_some(bus: &dyn Bus, store: &Store, keys: &Keys, cancel: &Cancellat
 async fn mark_sent(tx: &mut Tx, letters: &[(&Row, Option<Ordered>)]) -> Result<(), Error> {
     let ids = |sent: bool| Value::Array(letters.iter().filter(|(_, message)| message.is_some() == sent).map(|(row, _)| json!([row.text(0)])).collect()).to_string();
     tx.execute("UPDATE dead SET state = 'replayed' WHERE id IN (SELECT value ->> 0 FROM {rows}) AND state = 'replaying'", &[ids(true).into()]).await?;
-    tx.execute("UPDATE dead SET state = 'parked' WHERE id IN (SELECT value ->> 0 FROM {rows}) AND state = 'replaying'", &[ids(false).into()]).await?;
+    put_back(tx, "id IN (SELECT value ->> 0 FROM {rows})", &ids(false)).await?;
     // What was counted as set aside is counted anew when it arrives under its new occurrence.
     let routed: Vec<Value> = letters.iter().filter(|(row, message)| message.is_some() && row.text(1) == "route").map(|(row, _)| json!([row.text(3)])).collect();
     tx.execute("DELETE FROM arrival WHERE occurrence IN (SELECT value ->> 0 FROM {rows})", &[Value::Array(routed).to_string().into()]).await?;

@@ -31,7 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// Longest time that a batch waits for its receiver before it is handed back to the bus: brokers take a message away from a
 /// consumer that keeps it too long (RabbitMQ after 30 minutes), and that would look like a crash.
-const HOLD: Duration = Duration::from_secs(600);
+const HOLD: Duration = Duration::from_secs(1500);
 
 /// One receiver's end of the road: its queue, its lane, its chain in the ledger.
 pub struct Worker {
@@ -95,6 +95,11 @@ impl Worker {
             }
             let verdicts = self.handle(&mut chain, batch, cancel).await;
             consumer.settle(&verdicts).await.map_err(|error| error.to_string())?;
+            let handed_back = verdicts.iter().any(|(_, verdict)| *verdict == Settle::Requeue);
+            if handed_back && !cancel.is_cancelled() {
+                // Only a consumer that goes away gives its messages back to every broker.
+                return Err("the receiver has been away for long".to_owned());
+            }
         }
         Ok(())
     }
@@ -227,15 +232,18 @@ impl Worker {
     }
 
     async fn park(&self, tx: &mut Tx, items: &[Item]) -> Result<(), Error> {
-        let mut letters = Vec::new();
+        let mut parked = Vec::new();
         for item in items {
             if let Step::Parked(fault) = &item.state {
                 let event = &item.delivery.event;
-                letters.push(Letter::of_event(event, "deliver", self.subscription.as_str(), State::Parked, vec![fault.clone()], &item.received.body));
+                let letter = Letter::of_event(event, "deliver", self.subscription.as_str(), State::Parked, vec![fault.clone()], &item.received.body);
+                parked.push((event, letter));
             }
         }
-        dead::file(tx, &self.keys, &letters).await?;
-        let events = items.iter().filter(|item| matches!(item.state, Step::Parked(_))).map(|item| &item.delivery.event);
+        let letters: Vec<Letter> = parked.iter().map(|(_, letter)| letter.clone()).collect();
+        // A letter that was set aside before a crash is counted already.
+        let fresh = dead::file(tx, &self.keys, &letters).await?;
+        let events = parked.iter().filter(|(_, letter)| fresh.contains(&letter.id)).map(|(event, _)| *event);
         count(tx, events, (0, 1)).await
     }
 

@@ -83,9 +83,12 @@ fn derive(parts: &[&[u8]]) -> String {
 }
 
 impl EventId {
-    /// Derived event id: the same source object with the same content always has the same id.
-    pub fn derive(system: &System, object: &str, key: &str, content: &ContentHash) -> Self {
-        Self::new(derive(&[b"event", system.as_str().as_bytes(), object.as_bytes(), key.as_bytes(), content.as_str().as_bytes()]))
+    /// Derived event id: the same word of the same source object always has the same id. The sequence is part of it, since
+    /// a state that comes back (suspended, paid, suspended again) is news and has its own effects.
+    pub fn derive(system: &System, object: &str, key: &str, content: &ContentHash, sequence: i64) -> Self {
+        let sequence = sequence.to_be_bytes();
+        let (system, content) = (system.as_str().as_bytes(), content.as_str().as_bytes());
+        Self::new(derive(&[b"event", system, object.as_bytes(), key.as_bytes(), content, &sequence]))
     }
 }
 

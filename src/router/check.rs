@@ -59,7 +59,7 @@ fn validate(event: &Event, registry: &SchemaRegistry) -> Vec<Fault> {
 /// Stands for a message that is no event, so that it is counted and kept like any other.
 pub(crate) fn stand_in(body: &[u8]) -> Event {
     let content = ContentHash::of(&Value::String(hex::encode(body)));
-    let id = EventId::derive(&"unknown".into(), "message", "", &content);
+    let id = EventId::derive(&"unknown".into(), "message", "", &content, 0);
     Event {
         specversion: SpecVersion::V1,
         occurrence: Occurrence::derive(&id, "bus"),

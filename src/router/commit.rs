@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Fate, Item, fence::object_id};
+use super::{Fate, Item, fence::{object_id, said}};
 use crate::{
     config::keys::Keys,
     dead::{self, Letter},
@@ -65,18 +65,23 @@ async fn count(tx: &mut Tx, decided: &[&Item]) -> Result<(), Error> {
 async fn raise_fence(tx: &mut Tx, decided: &[&Item]) -> Result<(), Error> {
     // Of one object only the last word in the batch: a statement may not touch a row twice.
     let mut last = std::collections::BTreeMap::new();
-    for item in decided.iter().filter(|item| matches!(item.fate, Fate::Dispatched(_))) {
+    for item in decided.iter().filter(|item| matches!(item.fate, Fate::Dispatched(_) | Fate::Duplicate)) {
         let event = &item.event;
-        last.insert(object_id(event), json!([object_id(event), event.sequence, event.contenthash.as_str(), event.id.as_str()]));
+        let row = json!([object_id(event), event.sequence, said(event), event.id.as_str()]);
+        // A repeat that is older than the last word raises nothing.
+        let newer = last.get(&object_id(event)).is_none_or(|(sequence, _)| *sequence <= event.sequence);
+        if newer {
+            last.insert(object_id(event), (event.sequence, row));
+        }
     }
     if last.is_empty() {
         return Ok(());
     }
-    let rows: Vec<Value> = last.into_values().collect();
+    let rows: Vec<Value> = last.into_values().map(|(_, row)| row).collect();
     tx.execute(
-        "INSERT INTO fence (object_id, sequence, contenthash, event_id) \
+        "INSERT INTO fence (object_id, sequence, said, event_id) \
          SELECT value ->> 0, CAST(value ->> 1 AS BIGINT), value ->> 2, value ->> 3 FROM {rows} WHERE true \
-         ON CONFLICT (object_id) DO UPDATE SET sequence = excluded.sequence, contenthash = excluded.contenthash, event_id = excluded.event_id \
+         ON CONFLICT (object_id) DO UPDATE SET sequence = excluded.sequence, said = excluded.said, event_id = excluded.event_id \
          WHERE excluded.sequence >= fence.sequence",
         &[Value::Array(rows).to_string().into()],
     )

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::{BEHIND, Fate, Item};
 use crate::{
-    envelope::Event,
+    envelope::{Event, Op},
     error::Fault,
     store::{Error, Store},
 };
@@ -29,6 +29,12 @@ pub(crate) fn object_id(event: &Event) -> String {
     hex::encode(&hash.finalize()[..16])
 }
 
+/// What an event says: its operation and its content. A deletion may carry the very record that it deletes.
+pub(crate) fn said(event: &Event) -> String {
+    let op = event.op().map_or("event", Op::as_str);
+    format!("{op}:{}", event.contenthash)
+}
+
 pub(crate) async fn look_up(store: &Store, items: &[Item]) -> Result<Known, Error> {
     let keys: Vec<_> = items
         .iter()
@@ -36,7 +42,7 @@ pub(crate) async fn look_up(store: &Store, items: &[Item]) -> Result<Known, Erro
         .collect();
     let sql = "SELECT 'o', occurrence, '', CAST(0 AS BIGINT) FROM arrival \
                WHERE occurrence IN (SELECT value ->> 0 FROM {rows}) AND state <> 'early' \
-               UNION ALL SELECT 'f', object_id, contenthash, sequence FROM fence WHERE object_id IN (SELECT value ->> 1 FROM {rows}) \
+               UNION ALL SELECT 'f', object_id, said, sequence FROM fence WHERE object_id IN (SELECT value ->> 1 FROM {rows}) \
                UNION ALL SELECT 'p', partition_key, '', CAST(0 AS BIGINT) FROM dead \
                WHERE partition_key IN (SELECT value ->> 2 FROM {rows}) AND state = 'parked' AND stage = 'route'";
     let mut known = Known::default();
@@ -76,9 +82,13 @@ pub(crate) fn fence(items: &mut [Item], known: &mut Known) {
 
 impl Known {
     fn judge(&mut self, event: &Event) -> Fate {
-        let news = (event.sequence, event.contenthash.as_str().to_owned());
-        match self.said.get(&object_id(event)) {
-            Some((_, content)) if *content == news.1 => Fate::Duplicate,
+        let news = (event.sequence, said(event));
+        match self.said.get_mut(&object_id(event)) {
+            // Said again, perhaps later: what is older than this repeat is old.
+            Some((sequence, said)) if *said == news.1 => {
+                *sequence = (*sequence).max(news.0);
+                Fate::Duplicate
+            }
             Some((sequence, _)) if *sequence > news.0 => Fate::Superseded,
             // An equal sequence with other content is a second change within the source's clock tick: the later one holds.
             _ => {
