@@ -157,8 +157,8 @@ pub trait Bus: Send + Sync {
     /// takes longer than the backend's own time limit.
     async fn publish(&self, batch: Vec<Message>) -> Vec<Confirm>;
 
-    /// Starts consuming. At most `prefetch` messages are out at a time. On `records.<n>` one consumer is active,
-    /// the next takes over when it is dropped or dies.
+    /// Starts consuming. At most `prefetch` messages are out at a time. On `records.<n>` and `deliver.<subscription>` one
+    /// consumer is active, the next takes over when it is dropped or dies.
     async fn consume(&self, queue: &Queue, prefetch: u16) -> Result<Box<dyn Consumer>, Error>;
 
     /// How full the queue is; zero for an unknown queue.
