@@ -1,5 +1,6 @@
 //! Dead letters: what was rejected or parked, with its body, its faults and a way back.
 
+pub mod collect;
 pub mod replay;
 
 use rustc_hash::FxHashSet;

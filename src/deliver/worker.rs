@@ -263,7 +263,7 @@ impl Worker {
 
 /// Adds to the counts of open and parked deliveries. The router may not have counted the record yet, since it publishes
 /// before it commits: the row is then made here, and the router adds its own numbers to it.
-async fn count(tx: &mut Tx, events: impl Iterator<Item = &Event>, (open, parked): (i64, i64)) -> Result<(), Error> {
+pub(crate) async fn count<'a>(tx: &mut Tx, events: impl Iterator<Item = &'a Event>, (open, parked): (i64, i64)) -> Result<(), Error> {
     let rows: Vec<Value> = events.map(|event| json!([event.occurrence.as_str(), event.system().as_str(), event.bookdate])).collect();
     if rows.is_empty() {
         return Ok(());
