@@ -107,6 +107,6 @@ impl Occurrence {
 impl ContentHash {
     /// Hash of canonical JSON. `serde_json` maps are ordered by key here, so serialisation is canonical.
     pub fn of(record: &serde_json::Value) -> Self {
-        Self::new(hex::encode(Sha256::digest(record.to_string())))
+        Self::new(hex::encode(Sha256::digest(serde_json::to_vec(record).unwrap_or_default())))
     }
 }
