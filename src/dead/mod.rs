@@ -11,6 +11,7 @@ use crate::{
     envelope::Event,
     error::Fault,
     store::{Error, Row, Store, Tx},
+    telemetry::{record, stage::Stage},
 };
 
 /// Where a letter stands.
@@ -100,6 +101,7 @@ pub async fn file(tx: &mut Tx, keys: &Keys, letters: &[Letter]) -> Result<(), Er
         &[Value::Array(rows).to_string().into(), clock::millis().into()],
     )
     .await?;
+    letters.iter().filter_map(|letter| Some((Stage::parse(&letter.stage)?, letter.faults.first()?.code))).for_each(|(stage, code)| record::dead_letter(stage, code));
     Ok(())
 }
 
