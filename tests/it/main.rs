@@ -7,3 +7,4 @@ mod identity;
 mod lake;
 mod simulate;
 mod sources;
+mod telemetry;
