@@ -18,7 +18,7 @@ use crate::{
     error::Fault,
     ledger::{Entry, Kind, chain::Chain},
     store::{Error, Store, Tx},
-    telemetry::{record, stage::{Stage, Step}},
+    telemetry::{record, stage::{self, Stage}},
 };
 
 const PAUSE: Duration = Duration::from_millis(500);
@@ -165,7 +165,7 @@ impl Worker {
             return None;
         }
         let deliveries: Vec<Delivery> = due.iter().map(|index| items[*index].delivery.clone()).collect();
-        let step = Step::new(Stage::Deliver).subscription(&self.subscription).records(due.len()).first(deliveries.first().map(|first| &first.event));
+        let step = stage::Step::new(Stage::Deliver).subscription(&self.subscription).records(due.len()).first(deliveries.first().map(|first| &first.event));
         let outcomes = step.run(self.lane.deliver(&deliveries)).await;
         measure::offered(&self.lane, &outcomes);
         let mut wait = None;
