@@ -32,6 +32,7 @@ use crate::{
     error::{Code, Fault},
     ledger::{Entry, Kind, chain::Chain},
     store::{Error, Store, Tx},
+    telemetry::{record, stage::{Stage, Step}, trace},
 };
 
 /// A row of an object that the adapter does not know.
@@ -84,10 +85,12 @@ impl HandOver {
     /// Publishes a batch and, when the bus has all of it, stores the position and counts. `false` if cancelled before.
     pub async fn batch(&mut self, batch: &Batch, object: Option<&str>) -> Result<bool, Error> {
         let mapped = self.map(batch);
+        self.measure(batch, &mapped);
         let messages = mapped.events.iter().map(ordered).collect();
         if !publish_all(self.shared.bus.as_ref(), messages, &self.shared.cancel).await {
             return Ok(false);
         }
+        record::records_published(&self.spec.slug, mapped.events.len());
         let result = self.commit(&mapped, batch, object).await;
         match result {
             Ok(()) => self.chain.committed(),
@@ -96,7 +99,20 @@ impl HandOver {
         result.map(|()| true)
     }
 
+    fn measure(&self, batch: &Batch, mapped: &Mapped) {
+        record::rows_read(&self.spec.slug, batch.rows.len() + batch.bad.len());
+        record::rows_refused(&self.spec.slug, Stage::Map, mapped.letters.len() - batch.bad.len());
+        record::rows_refused(&self.spec.slug, Stage::Decode, batch.bad.len());
+    }
+
     fn map(&mut self, batch: &Batch) -> Mapped {
+        let step = Step::new(Stage::Map).system(&self.spec.slug).records(batch.rows.len());
+        let mut mapped = step.scope(|| self.map_rows(batch));
+        trace::stamp(&mut mapped.events);
+        mapped
+    }
+
+    fn map_rows(&mut self, batch: &Batch) -> Mapped {
         let bookdate = clock::iso_date(clock::today());
         let mut mapped = Mapped { bookdate: bookdate.clone(), ..Mapped::default() };
         self.runtime.set_clock(clock::now());
@@ -252,8 +268,12 @@ impl Poller {
         for (object, source) in &mut self.objects {
             if let Err(reason) = drain(object, source.as_mut(), &self.spec, &self.shared, &self.idle).await {
                 tracing::warn!(system = %self.spec.slug, object = object.as_str(), reason, "the source is tried again");
+                record::source_failed(&self.spec.slug);
                 good = false;
             }
+        }
+        if good {
+            record::source_read(&self.spec.slug);
         }
         self.idle.store(good, Ordering::Release);
         good
@@ -266,7 +286,8 @@ async fn drain(object: &str, source: &mut dyn Source, spec: &Arc<AdapterSpec>, s
     let mut position = load_position(&shared.store, &spec.slug, object).await.map_err(|error| text(&error))?;
     let mut hand_over = HandOver::new(Arc::clone(spec), object, shared.clone()).await.map_err(|error| text(&error))?;
     while !shared.cancel.is_cancelled() {
-        let batch = source.read(&position, BATCH).await.map_err(|error| text(&error))?;
+        let step = Step::new(Stage::Read).system(&spec.slug);
+        let batch = step.run(source.read(&position, BATCH)).await.map_err(|error| text(&error))?;
         let nothing = batch.rows.is_empty() && batch.bad.is_empty();
         if !nothing {
             idle.store(false, Ordering::Release);

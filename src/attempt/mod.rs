@@ -13,6 +13,7 @@ use crate::{
     bus::Received,
     error::{Code, Fault},
     store::{Error, Store},
+    telemetry::{record, stage::Stage},
 };
 
 /// The record made the process, or the child that tried it, die; it is parked.
@@ -28,6 +29,9 @@ pub async fn suspects(store: &Store, stage: &str, batch: &[Received]) -> Result<
     let again: Vec<&str> = batch.iter().filter(|received| received.redelivered).map(|received| received.id.as_str()).collect();
     if again.is_empty() {
         return Ok(Vec::new());
+    }
+    if let Some(stage) = Stage::parse(stage) {
+        record::redelivered(stage, again.len());
     }
     let mut tx = store.begin().await?;
     let sql = "INSERT INTO attempt (message_id, stage, attempts) SELECT DISTINCT value ->> 0, $2, 2 FROM {rows} WHERE true \

@@ -19,6 +19,7 @@ use crate::{
 pub mod embedded;
 pub mod rabbit;
 pub mod send;
+pub mod watched;
 
 /// The bus could not be reached, or did not answer in time.
 pub const UNREACHABLE: Code = Code::new(7001);
@@ -83,6 +84,19 @@ pub enum Confirm {
     TimedOut,
     /// The connection or channel went away before the answer came.
     Closed,
+}
+
+impl Confirm {
+    /// The kind of failure, for metrics; `None` for the only success.
+    pub fn failure(&self) -> Option<&'static str> {
+        match self {
+            Self::Stored => None,
+            Self::Returned => Some("returned"),
+            Self::Nacked => Some("nacked"),
+            Self::TimedOut => Some("timed_out"),
+            Self::Closed => Some("closed"),
+        }
+    }
 }
 
 /// One queue of the hub.

@@ -6,6 +6,7 @@ use rustc_hash::FxHashSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{Bus, Confirm, Message};
+use crate::telemetry::stage::{Stage, Step};
 
 /// First and longest pause between two tries.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -21,6 +22,10 @@ pub struct Ordered {
 ///
 /// Returns `false` when cancelled before that: the caller must then treat nothing of the batch as published.
 pub async fn publish_all(bus: &dyn Bus, batch: Vec<Ordered>, cancel: &CancellationToken) -> bool {
+    Step::new(Stage::Publish).records(batch.len()).run(until_stored(bus, batch, cancel)).await
+}
+
+async fn until_stored(bus: &dyn Bus, batch: Vec<Ordered>, cancel: &CancellationToken) -> bool {
     let mut pause = PAUSE.0;
     let mut left = batch;
     loop {

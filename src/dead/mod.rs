@@ -13,6 +13,7 @@ use crate::{
     envelope::Event,
     error::Fault,
     store::{Error, Row, Store, Tx},
+    telemetry::{record, stage::Stage},
 };
 
 /// Where a letter stands.
@@ -102,7 +103,10 @@ pub async fn file(tx: &mut Tx, keys: &Keys, letters: &[Letter]) -> Result<FxHash
          ON CONFLICT (id) DO UPDATE SET state = excluded.state, code = excluded.code, faults = excluded.faults, at = excluded.at, place = excluded.place \
          WHERE dead.state NOT IN ('parked', 'rejected') RETURNING id";
     let filed = tx.read(sql, &[Value::Array(rows).to_string().into(), clock::millis().into()]).await?;
-    Ok(filed.iter().map(|row| row.text(0)).collect())
+    let filed: FxHashSet<String> = filed.iter().map(|row| row.text(0)).collect();
+    let counted = letters.iter().filter(|letter| filed.contains(&letter.id));
+    counted.filter_map(|letter| Some((Stage::parse(&letter.stage)?, letter.faults.first()?.code))).for_each(|(stage, code)| record::dead_letter(stage, code));
+    Ok(filed)
 }
 
 /// What a list shows of a letter: no body, no personal data.

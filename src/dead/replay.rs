@@ -16,6 +16,7 @@ use crate::{
     envelope::{Event, Occurrence, SubscriptionId},
     ledger::{Entry, Kind, chain::Chain},
     store::{Error, Row, Store, Tx},
+    telemetry::{record, stage::Stage},
 };
 
 /// A delivery that is no longer set aside.
@@ -131,7 +132,11 @@ async fn send_some(bus: &dyn Bus, store: &Store, keys: &Keys, cancel: &Cancellat
     }
     let mut tx = store.begin().await?;
     mark_sent(&mut tx, &letters).await?;
-    tx.commit().await
+    tx.commit().await?;
+    for stage in [Stage::Route, Stage::Deliver] {
+        record::replayed(stage, letters.iter().filter(|(row, sent)| sent.is_some() && row.text(1) == stage.as_str()).count());
+    }
+    Ok(())
 }
 
 /// A letter whose body cannot be opened (other keys) stays set aside.

@@ -13,6 +13,7 @@ pub mod guard;
 pub mod lake;
 pub mod lane;
 pub mod mailbox;
+mod measure;
 pub mod signing;
 pub mod webhook;
 pub mod worker;

@@ -11,7 +11,7 @@ use rustc_hash::FxHashSet;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::{BEHIND, Delivery, NOT_A_DELIVERY, Outcome, lane::Lane};
+use super::{BEHIND, Delivery, NOT_A_DELIVERY, Outcome, lane::Lane, measure};
 use crate::{
     attempt::{self, probe::Child},
     bus::{Bus, Queue, Received, Settle, Tag},
@@ -22,6 +22,7 @@ use crate::{
     error::Fault,
     ledger::{Entry, Kind, chain::Chain},
     store::{Error, Store, Tx},
+    telemetry::{record, stage::{self, Stage}},
 };
 
 const PAUSE: Duration = Duration::from_millis(500);
@@ -75,10 +76,12 @@ impl Item {
 impl Worker {
     /// Runs until cancelled; a broken consumer is made anew.
     pub async fn run(self, cancel: CancellationToken) {
+        measure::circuit(&self.lane);
         while !cancel.is_cancelled() {
             let ended = AssertUnwindSafe(self.session(&cancel)).catch_unwind().await;
             if let Err(reason) = ended.unwrap_or_else(|_| Err("a delivery made it panic".to_owned())) {
                 tracing::warn!(subscription = %self.subscription, reason, "the lane starts again");
+                record::batch_repeated(Stage::Deliver);
                 pause(PAUSE, &cancel).await;
             }
         }
@@ -111,6 +114,7 @@ impl Worker {
             Ok(verdicts) => verdicts,
             Err(error) => {
                 tracing::warn!(subscription = %self.subscription, %error, "the batch is tried again");
+                record::batch_repeated(Stage::Deliver);
                 pause(PAUSE, cancel).await;
                 tags.into_iter().map(|tag| (tag, Settle::Requeue)).collect()
             }
@@ -176,8 +180,11 @@ impl Worker {
             return None;
         }
         let deliveries: Vec<Delivery> = due.iter().map(|index| items[*index].delivery.clone()).collect();
+        let step = stage::Step::new(Stage::Deliver).subscription(&self.subscription).records(due.len()).first(deliveries.first().map(|first| &first.event));
+        let outcomes = step.run(self.lane.deliver(&deliveries)).await;
+        measure::offered(&self.lane, &outcomes);
         let mut wait = None;
-        for (index, outcome) in due.into_iter().zip(self.lane.deliver(&deliveries).await) {
+        for (index, outcome) in due.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Delivered { receipt } => items[index].state = Step::Delivered(receipt),
                 Outcome::Refused(fault) => items[index].state = Step::Parked(fault),

@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use crate::{
     adapter::spec::{self, AdapterSpec},
     attempt::probe::Child,
-    bus::{Bus, Topology, embedded::EmbeddedBus, rabbit::{RabbitBus, RabbitOptions}},
+    bus::{Bus, Topology, embedded::EmbeddedBus, rabbit::{RabbitBus, RabbitOptions}, watched::{Departures, Watched}},
     config::{BusKind, Config, keys::Keys},
     domain::codes::CodeLists,
     error::Fault,
@@ -21,6 +21,8 @@ pub struct Hub {
     pub keys: Keys,
     pub store: Store,
     pub bus: Arc<dyn Bus>,
+    /// What has left the queues, for the watch.
+    pub departures: Arc<Departures>,
     pub registry: Arc<SchemaRegistry>,
     pub agreements: Arc<Agreements>,
     pub adapters: Vec<Arc<AdapterSpec>>,
@@ -73,7 +75,9 @@ impl Hub {
         let plans = Plans::load(&config, &keys, Secrets::Required)?;
         let store = Store::open(&config.store_url()).await.map_err(|error| vec![error.fault()])?;
         store.migrate().await.map_err(|error| vec![error.fault()])?;
+        let departures = Arc::new(Departures::default());
         let bus = open_bus(&config).await.map_err(|error| vec![error.fault()])?;
+        let bus: Arc<dyn Bus> = Arc::new(Watched::new(bus, Arc::clone(&departures)));
         let topology = Topology { partitions: config.bus.partitions, subscriptions: plans.agreements.subscriptions() };
         bus.declare(&topology).await.map_err(|error| vec![error.fault()])?;
         let index = StoreIndex::new(store.clone(), IdentityKeys::new(keys.derive("identity"), keys.aes), Box::new(NoMatcher));
@@ -87,6 +91,7 @@ impl Hub {
             keys,
             store,
             bus,
+            departures,
             index: Arc::new(index),
             child,
         }))

@@ -33,6 +33,7 @@ use crate::{
     error::Fault,
     govern::partner::{Partner, Transport},
     router::Router,
+    telemetry::{age::Ages, label},
 };
 
 /// What a process does; any number of processes may do the same.
@@ -64,6 +65,7 @@ pub struct Running {
 impl Hub {
     /// Starts the tasks of a role.
     pub async fn start(self: &Arc<Self>, role: Role) -> Result<Running, Vec<Fault>> {
+        label::know(self.slugs());
         let mut running = Running { hub: Arc::clone(self), listen: None, cancel: CancellationToken::new(), tasks: JoinSet::new(), idle: Vec::new() };
         if role.covers(Role::Deliver) {
             running.start_deliver().await?;
@@ -73,12 +75,21 @@ impl Hub {
         }
         if role.covers(Role::Adapters) || role.covers(Role::Api) {
             running.start_http().await?;
+        } else {
+            running.start_probes().await;
         }
         if role.covers(Role::Adapters) {
             running.start_adapters()?;
         }
         running.tasks.spawn(watch::run(Arc::clone(self), running.cancel.clone()));
         Ok(running)
+    }
+
+    /// What labels of metrics may say.
+    fn slugs(&self) -> impl Iterator<Item = String> + '_ {
+        let systems = self.adapters.iter().map(|spec| spec.slug.as_str().to_owned());
+        let receivers = self.agreements.subscriptions().into_iter().map(|subscription| subscription.as_str().to_owned());
+        systems.chain(receivers).chain(self.queues().iter().map(Queue::name).collect::<Vec<_>>())
     }
 
     /// Every queue of the hub.
@@ -158,7 +169,19 @@ impl Running {
         let intake = PushIntake::new(&specs, &self.shared()).await.map_err(|error| vec![error.fault()])?;
         let mailboxes = mailbox::routes::routes(hub.store.clone(), Tokens::new(hub.agreements.partners()));
         let app = crate::api::routes(Arc::clone(hub)).merge(mailboxes).merge(http_push::routes(sources, Arc::new(intake)));
-        let listener = tokio::net::TcpListener::bind(&hub.config.http.listen).await.map_err(|error| failed(format!("cannot listen on `{}`: {error}", hub.config.http.listen)))?;
+        self.listen(app).await.map_err(|error| failed(format!("cannot listen on `{}`: {error}", self.hub.config.http.listen)))
+    }
+
+    /// Probes and metrics of a role that has no other business with HTTP. Beside another process on one machine the address
+    /// may be taken: the role works without them then.
+    async fn start_probes(&mut self) {
+        if let Err(error) = self.listen(crate::api::probes::routes(Arc::clone(&self.hub))).await {
+            tracing::warn!(%error, "no probes and metrics: choose another `http.listen` for this process");
+        }
+    }
+
+    async fn listen(&mut self, app: axum::Router) -> std::io::Result<()> {
+        let listener = tokio::net::TcpListener::bind(&self.hub.config.http.listen).await?;
         self.listen = listener.local_addr().ok();
         let cancel = self.cancel.clone();
         self.tasks.spawn(async move {
@@ -200,7 +223,7 @@ impl Running {
         if tokio::time::timeout(limit, async { while self.tasks.join_next().await.is_some() {} }).await.is_err() {
             tracing::warn!("some tasks did not end in time");
         }
-        watch::look(&self.hub).await;
+        watch::look(&self.hub, &mut Ages::default()).await;
         self.hub.bus.close().await;
         self.hub.store.close().await;
     }

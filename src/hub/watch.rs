@@ -1,18 +1,36 @@
-//! Looks at the queues once a second and notes how full they are, for the books and the status page.
+//! Looks at the queues once a second and notes how full they are and how old, for the books, the status page and the metrics.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{Hub, roles::depths};
-use crate::clock;
+use crate::{
+    clock,
+    store::{Error, Row},
+    telemetry::{
+        age::{Ages, Look},
+        record,
+        stage::Stage,
+    },
+};
 
 const EVERY: Duration = Duration::from_secs(1);
+/// Longest wait for the bus: a bus that does not answer must not stop the watch.
+const LIMIT: Duration = Duration::from_secs(2);
+/// Dead letters are counted once in so many looks: it is a count over all that are open.
+const DEAD_EVERY: u32 = 15;
 
 pub(super) async fn run(hub: Arc<Hub>, cancel: CancellationToken) {
+    let (mut ages, mut looks) = (Ages::default(), 0u32);
     while !cancel.is_cancelled() {
-        look(&hub).await;
+        look(&hub, &mut ages).await;
+        if looks.is_multiple_of(DEAD_EVERY) {
+            count_dead_letters(&hub).await;
+        }
+        looks = looks.wrapping_add(1);
         tokio::select! {
             () = cancel.cancelled() => {}
             () = tokio::time::sleep(EVERY) => {}
@@ -20,11 +38,56 @@ pub(super) async fn run(hub: Arc<Hub>, cancel: CancellationToken) {
     }
 }
 
-pub(super) async fn look(hub: &Hub) {
-    let rows: Vec<Value> = depths(hub).await.into_iter().map(|(queue, messages)| json!([queue, messages])).collect();
-    let sql = "INSERT INTO queue_depth (queue, messages, at) SELECT value ->> 0, CAST(value ->> 1 AS BIGINT), $2 FROM {rows} WHERE true \
-               ON CONFLICT (queue) DO UPDATE SET messages = excluded.messages, at = excluded.at";
-    if let Err(error) = hub.store.write(sql, &[Value::Array(rows).to_string().into(), clock::millis().into()]).await {
-        tracing::debug!(%error, "queue depths could not be noted");
+pub(super) async fn look(hub: &Hub, ages: &mut Ages) {
+    // First what has left, then what is inside: what leaves between the two is missed once and not counted twice.
+    let departures = hub.departures.take();
+    let depths = timeout(LIMIT, depths(hub)).await.unwrap_or_default();
+    record::dependency("bus", depths.len() == hub.queues().len());
+    let noted = note(hub, &depths, &departures, ages).await;
+    record::dependency("store", noted.is_ok());
+    match noted {
+        Ok(rows) => rows.iter().for_each(|row| show(row, &depths, ages)),
+        Err(error) => {
+            tracing::debug!(%error, "queue depths could not be noted");
+            departures.iter().for_each(|(queue, messages)| hub.departures.add(queue, *messages));
+        }
     }
+}
+
+/// Writes what was seen; the answer has, for each queue, what all processes together know of it.
+async fn note(hub: &Hub, depths: &BTreeMap<String, u64>, departures: &BTreeMap<String, u64>, ages: &Ages) -> Result<Vec<Row>, Error> {
+    let now = clock::millis();
+    let row = |(queue, messages): (&String, &u64)| {
+        let oldest = if *messages == 0 { Some(now) } else { ages.oldest_at(queue) };
+        json!([queue, messages, departures.get(queue).copied().unwrap_or_default(), oldest])
+    };
+    let rows: Vec<Value> = depths.iter().map(row).collect();
+    let sql = "INSERT INTO queue_depth (queue, messages, at, settled, oldest_at) \
+               SELECT value ->> 0, CAST(value ->> 1 AS BIGINT), $2, CAST(value ->> 2 AS BIGINT), CAST(value ->> 3 AS BIGINT) FROM {rows} WHERE true \
+               ON CONFLICT (queue) DO UPDATE SET messages = excluded.messages, at = excluded.at, settled = queue_depth.settled + excluded.settled, \
+               oldest_at = COALESCE(excluded.oldest_at, queue_depth.oldest_at) RETURNING queue, settled, oldest_at";
+    let mut tx = hub.store.begin().await?;
+    let noted = tx.read(sql, &[Value::Array(rows).to_string().into(), now.into()]).await?;
+    tx.commit().await?;
+    Ok(noted)
+}
+
+fn show(row: &Row, depths: &BTreeMap<String, u64>, ages: &mut Ages) {
+    let (queue, settled, oldest_at) = (row.text(0), row.int(1), row.int(2));
+    let Some(depth) = depths.get(&queue).copied() else { return };
+    let look = Look { now: clock::millis(), depth, settled, oldest_at: (oldest_at > 0).then_some(oldest_at) };
+    record::queue(&queue, depth, ages.look(&queue, look));
+}
+
+async fn count_dead_letters(hub: &Hub) {
+    let sql = "SELECT stage, state, COUNT(*) FROM dead WHERE state IN ('parked', 'rejected') GROUP BY stage, state";
+    let Ok(rows) = hub.store.read(sql, &[]).await else { return };
+    let mut counts = BTreeMap::new();
+    for row in &rows {
+        if let Some(stage) = Stage::parse(&row.text(0)) {
+            let state = if row.text(1) == "parked" { "parked" } else { "rejected" };
+            counts.insert((stage, state), u64::try_from(row.int(2)).unwrap_or_default());
+        }
+    }
+    record::dead_letters_open(&counts);
 }

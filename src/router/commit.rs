@@ -9,6 +9,7 @@ use crate::{
     envelope::Event,
     ledger::{Entry, Kind, chain::Chain},
     store::{Error, Store, Tx},
+    telemetry::trace::Context,
 };
 
 /// Makes the fates of a batch durable. Nothing is acked before this returns.
@@ -105,7 +106,10 @@ fn entries(item: &Item) -> Vec<Entry> {
         Fate::Dispatched(copies) => copies.iter().map(|copy| json!([copy.subscription, copy.agreement, copy.purpose])).collect(),
         _ => Vec::new(),
     };
-    let received = json!({ "occurrence": occurrence, "to": to(item), "persons": item.persons });
+    let mut received = json!({ "occurrence": occurrence, "to": to(item), "persons": item.persons });
+    if let Some(context) = Context::of(event) {
+        received["trace"] = Value::String(context.trace_id().to_owned());
+    }
     let mut entries = vec![Entry::of(Kind::Received, event, received)];
     let codes = |faults: &[crate::error::Fault]| json!({ "occurrence": occurrence, "codes": faults.iter().map(|fault| fault.code.to_string()).collect::<Vec<_>>() });
     match &item.fate {

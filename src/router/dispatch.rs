@@ -11,6 +11,7 @@ use crate::{
     envelope::SubscriptionId,
     error::Fault,
     govern::{Agreements, Outgoing},
+    telemetry::trace,
 };
 
 /// One copy of a record on its way to one receiver.
@@ -47,7 +48,8 @@ pub(crate) fn messages(items: &[Item]) -> Vec<Ordered> {
     messages
 }
 
-fn copy(outgoing: Outgoing) -> Copy {
+fn copy(mut outgoing: Outgoing) -> Copy {
+    trace::hand_on(&mut outgoing.event, &outgoing.delivery);
     let mut hasher = FxHasher::default();
     (outgoing.subscription.as_str(), outgoing.event.partitionkey.as_str()).hash(&mut hasher);
     let route = Route::Deliver(outgoing.subscription.clone());

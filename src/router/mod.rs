@@ -8,6 +8,7 @@ pub mod check;
 mod commit;
 mod dispatch;
 mod fence;
+mod measure;
 mod partition;
 mod reconcile;
 

@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
-use super::{Fate, Item, Router, check::check, commit::commit, dispatch, fence, reconcile};
+use super::{Fate, Item, Router, check::check, commit::commit, dispatch, fence, measure, reconcile};
 use crate::{
     attempt,
     bus::{Consumer, Queue, Received, Settle, Tag, send::publish_all},
@@ -14,6 +14,7 @@ use crate::{
     error::Fault,
     ledger::chain::Chain,
     store::Error,
+    telemetry::{record, stage::{self, Stage, Step}},
 };
 
 /// Pause before a broken consumer or a failed batch is tried again.
@@ -27,6 +28,7 @@ pub(super) async fn run(router: Arc<Router>, partition: u16, cancel: Cancellatio
         let ended = AssertUnwindSafe(session(&router, partition, &cancel)).catch_unwind().await;
         if let Err(reason) = ended.unwrap_or_else(|_| Err("a record made it panic".to_owned())) {
             tracing::warn!(partition, reason, "the router partition starts again");
+            record::batch_repeated(Stage::Route);
             tokio::select! {
                 () = cancel.cancelled() => {}
                 () = tokio::time::sleep(PAUSE) => {}
@@ -45,11 +47,13 @@ async fn session(router: &Router, partition: u16, cancel: &CancellationToken) ->
         if batch.is_empty() {
             continue;
         }
-        let verdicts = match handle(router, &mut chain, &batch, cancel).await {
+        let step = Step::new(Stage::Route).records(batch.len());
+        let verdicts = match step.run(handle(router, &mut chain, &batch, cancel)).await {
             Ok(items) => settle(&batch, &items),
             // The store is away: everything comes again, in order.
             Err(error) => {
                 tracing::warn!(partition, error = %error, "the batch is tried again");
+                record::batch_repeated(Stage::Route);
                 tokio::time::sleep(PAUSE).await;
                 batch.iter().map(|received| (received.tag, Settle::Requeue)).collect()
             }
@@ -78,6 +82,7 @@ async fn handle(router: &Router, chain: &mut Chain, batch: &[Received], cancel: 
             None => check(&received.body, &router.registry),
         });
     }
+    stage::of_first(items.first().map(|item| &item.event));
     let mut known = fence::look_up(&router.store, &items).await?;
     fence::fence(&mut items, &mut known);
     reconcile::reconcile(&mut items, &router.registry, router.index.as_ref(), &router.hash).await?;
@@ -86,6 +91,7 @@ async fn handle(router: &Router, chain: &mut Chain, batch: &[Received], cancel: 
         return Err(Error::Unreachable("stopped before the bus confirmed the deliveries".to_owned()));
     }
     commit(&router.store, &router.keys, chain, &items).await?;
+    measure::routed(&items);
     attempt::forget(&router.store, "route", batch).await?;
     Ok(items)
 }

@@ -5,7 +5,7 @@
 //! round trip whatever its size. Write `FROM {rows}` for the unfolded parameter `$1` and `value ->> 'field'` for its
 //! fields (always text in PostgreSQL: wrap numbers as `CAST(value ->> 'n' AS BIGINT)`).
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{str::FromStr, sync::Arc, time::{Duration, Instant}};
 
 use sqlx::{
     AnyPool, AssertSqlSafe, Row as _,
@@ -13,7 +13,10 @@ use sqlx::{
 };
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use crate::error::{Code, Fault};
+use crate::{
+    error::{Code, Fault},
+    telemetry::record,
+};
 
 /// The store could not be reached or did not answer in time.
 pub const UNREACHABLE: Code = Code::new(8001);
@@ -172,6 +175,7 @@ impl Store {
 
     /// Starts a write transaction. Dropping it without [`Tx::commit`] rolls back.
     pub async fn begin(&self) -> Result<Tx, Error> {
+        let began = Instant::now();
         let guard = match self.backend {
             Backend::Sqlite => Some(Arc::clone(&self.writer).lock_owned().await),
             Backend::Postgres => None,
@@ -180,7 +184,7 @@ impl Store {
             Backend::Sqlite => limited(self.pool.begin_with("BEGIN IMMEDIATE")).await?,
             Backend::Postgres => limited(self.pool.begin()).await?,
         };
-        Ok(Tx { inner, store: self.clone(), _writer: guard })
+        Ok(Tx { inner, store: self.clone(), began, _writer: guard })
     }
 
     /// One write statement in a transaction of its own; returns the number of rows it touched.
@@ -210,6 +214,7 @@ impl Store {
 pub struct Tx {
     inner: sqlx::Transaction<'static, sqlx::Any>,
     store: Store,
+    began: Instant,
     _writer: Option<OwnedMutexGuard<()>>,
 }
 
@@ -228,7 +233,9 @@ impl Tx {
     }
 
     pub async fn commit(self) -> Result<(), Error> {
-        limited(self.inner.commit()).await
+        let committed = limited(self.inner.commit()).await;
+        record::transaction(self.began);
+        committed
     }
 
     pub fn backend(&self) -> Backend {

@@ -9,3 +9,4 @@ mod lake;
 mod simulate;
 mod sources;
 mod support;
+mod telemetry;

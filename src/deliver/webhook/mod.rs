@@ -36,6 +36,7 @@ use crate::{
     envelope::{PartitionKey, event::MEDIA_TYPE},
     error::{Code, Fault},
     govern::partner::Webhook as Settings,
+    telemetry::trace,
 };
 
 pub mod answer;
@@ -82,10 +83,14 @@ impl Webhook {
         }
     }
 
-    async fn send(&self, id: &str, media_type: &'static str, body: Vec<u8>) -> Outcome {
+    /// `first` gives the trace of the request.
+    async fn send(&self, first: &Delivery, id: &str, media_type: &'static str, body: Vec<u8>) -> Outcome {
         let timestamp = clock::now().unix_timestamp();
         let mut headers = self.signer.headers(id, timestamp, &body);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+        if let Some(value) = trace::Context::of(&first.event).and_then(|context| HeaderValue::from_str(context.as_str()).ok()) {
+            headers.insert(trace::HEADER, value);
+        }
         match self.client.post(headers, Bytes::from(body)).await {
             Ok(answer) => answer::judge(answer.status.as_u16(), &answer.headers, clock::now()),
             Err(error) => Outcome::Unavailable { fault: error.fault(), retry_after: None },
@@ -93,7 +98,7 @@ impl Webhook {
     }
 
     async fn send_one(&self, delivery: &Delivery) -> Outcome {
-        self.send(delivery.id.as_str(), MEDIA_TYPE, delivery.event.to_bytes()).await
+        self.send(delivery, delivery.id.as_str(), MEDIA_TYPE, delivery.event.to_bytes()).await
     }
 
     /// Each delivery in a request of its own, several keys at once.
@@ -142,7 +147,8 @@ impl Webhook {
     }
 
     async fn one_request(&self, deliveries: &[&Delivery], body: Vec<u8>, run: &Run) {
-        let outcome = self.send(&batch_id(deliveries), BATCH_MEDIA_TYPE, body).await;
+        let Some(first) = deliveries.first() else { return };
+        let outcome = self.send(first, &batch_id(deliveries), BATCH_MEDIA_TYPE, body).await;
         if deliveries.len() == 1 || !matches!(outcome, Outcome::Refused(_)) {
             for delivery in deliveries {
                 run.settle(delivery, outcome.clone());
@@ -152,7 +158,7 @@ impl Webhook {
         for delivery in deliveries {
             if run.may_send(delivery) {
                 let body = [b"[".as_slice(), &delivery.event.to_bytes(), b"]"].concat();
-                let outcome = self.send(&batch_id(&[delivery]), BATCH_MEDIA_TYPE, body).await;
+                let outcome = self.send(delivery, &batch_id(&[delivery]), BATCH_MEDIA_TYPE, body).await;
                 run.settle(delivery, outcome);
             }
         }

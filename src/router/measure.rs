@@ -1,0 +1,21 @@
+//! What the metrics tell of a routed batch.
+
+use super::{Fate, Item};
+use crate::telemetry::record;
+
+/// Counts the fates of a batch. Called when they are committed, so that a batch that is tried again counts once.
+pub(super) fn routed(items: &[Item]) {
+    record::routed(items.iter().map(|item| (item.event.system(), word(&item.fate))));
+}
+
+fn word(fate: &Fate) -> &'static str {
+    match fate {
+        Fate::Open => "open",
+        Fate::Seen => "seen",
+        Fate::Duplicate => "duplicate",
+        Fate::Superseded => "superseded",
+        Fate::Dispatched(_) => "dispatched",
+        Fate::Rejected(_) => "rejected",
+        Fate::Parked(_) => "parked",
+    }
+}
