@@ -1,9 +1,15 @@
-//! The integration suite: one binary, real servers. `make test` starts what it needs.
+//! The integration suite: one binary, real servers. `make test` starts them; without their addresses in the
+//! environment each test that needs one starts its own.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::too_many_lines, reason = "a test fails by panicking, and so do its helpers")]
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::too_many_lines, reason = "tests")]
-
+mod bus;
 mod deliver;
+mod demo;
+mod hostile;
 mod identity;
 mod lake;
+mod privacy;
 mod simulate;
+mod slow_partner;
 mod sources;
+mod support;
