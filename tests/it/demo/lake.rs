@@ -68,6 +68,12 @@ fn read(python: &Path, lake: &Path) -> BTreeMap<String, u64> {
     }
     let done = child.wait_with_output().unwrap();
     assert!(done.status.success());
-    let counts: BTreeMap<String, u64> = serde_json::from_slice(&done.stdout).unwrap();
-    counts.into_iter().filter(|(_, rows)| *rows > 0).collect()
+    let mut counts = BTreeMap::new();
+    for line in String::from_utf8(done.stdout).unwrap().lines() {
+        let table: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(table["rows"], table["deliveries"], "each delivery once: {table}");
+        counts.insert(table["dataset"].as_str().unwrap().to_owned(), table["rows"].as_u64().unwrap());
+    }
+    counts.retain(|_, rows| *rows > 0);
+    counts
 }
