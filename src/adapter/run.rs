@@ -135,12 +135,12 @@ impl HandOver {
         if let Some(object) = object {
             save_position(&mut tx, &self.spec.slug, object, &batch.next).await?;
         }
-        dead::file(&mut tx, &self.shared.keys, &mapped.letters).await?;
+        let refused_anew = dead::file(&mut tx, &self.shared.keys, &mapped.letters).await?.len();
         let records = match object {
             Some(_) => mapped.events.len(),
             None => fresh(&mut tx, &mapped.events).await?,
         };
-        self.count(&mut tx, &mapped.bookdate, records, mapped.letters.len()).await?;
+        self.count(&mut tx, &mapped.bookdate, records, refused_anew).await?;
         let entries: Vec<Entry> = mapped.letters.iter().map(refused).collect();
         self.chain.append(&mut tx, &entries).await?;
         tx.commit().await

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::Entry;
 use crate::{
     clock,
+    envelope::unlike_numbers,
     store::{self, Store, Tx},
 };
 
@@ -115,7 +116,8 @@ pub fn head_text(chain: &str, seq: i64, hash: &str) -> String {
     format!("civilhub ledger head\n{chain}\n{seq}\n{hash}")
 }
 
-/// Hash of a row: SHA-256 over the hash before it and every column, each preceded by its length.
+/// Hash of a row: SHA-256 over the hash before it and every column, each preceded by its length, written so that no hash
+/// looks like an identity number.
 pub fn row_hash(before: &str, chain: &str, (seq, at): (i64, i64), columns: [&str; 6]) -> String {
     let mut hash = Sha256::new();
     hash.update(before);
@@ -125,5 +127,5 @@ pub fn row_hash(before: &str, chain: &str, (seq, at): (i64, i64), columns: [&str
         hash.update((text.len() as u64).to_be_bytes());
         hash.update(text);
     }
-    hex::encode(hash.finalize())
+    unlike_numbers(&hash.finalize())
 }

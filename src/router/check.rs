@@ -11,6 +11,7 @@ use crate::{
     error::Fault,
     govern::Agreements,
     schema::SchemaRegistry,
+    telemetry::log::blank_numbers,
 };
 
 /// Parses and validates one message; the item's fate is `Open` if it may go on.
@@ -34,19 +35,45 @@ pub fn try_one(body: Vec<u8>, registry: &SchemaRegistry, agreements: &Agreements
 }
 
 fn parse(body: &[u8]) -> Result<Event, Vec<Fault>> {
-    let value = json::strict(body, &Limits::default())?;
-    serde_json::from_value::<Event>(value).map_err(|error| {
-        let hint = "publish structured-mode CloudEvents 1.0 as docs/partners.md describes them";
-        // The text of serde_json names attributes and types, and may quote a value: only its first part is safe.
+    let hint = "publish structured-mode CloudEvents 1.0 as docs/partners.md describes them";
+    let not_an_event = |reason: &str| Fault::new(NOT_AN_EVENT, format!("not a CloudEvent of the hub: {reason}")).hint(hint);
+    let value = json::strict(body, &Limits::default()).map_err(|faults| {
+        let mut all = vec![not_an_event("the body is not the JSON that the hub reads")];
+        all.extend(faults);
+        all
+    })?;
+    let event = serde_json::from_value::<Event>(value).map_err(|error| {
+        // The text of serde_json names attributes and types, and may quote a value: only its first words are safe.
         let reason = error.to_string();
-        let reason = reason.split(':').next().unwrap_or("malformed").to_owned();
-        vec![Fault::new(NOT_AN_EVENT, format!("not a CloudEvent of the hub: {reason}")).hint(hint)]
-    })
+        let known = ["missing field", "invalid type", "invalid length"].iter().any(|start| reason.starts_with(start));
+        let reason = if known { reason.split(':').next().unwrap_or_default() } else { "an attribute has a value that it cannot have" };
+        vec![not_an_event(reason)]
+    })?;
+    let faults: Vec<Fault> = malformed(&event).into_iter().map(|name| not_an_event("an attribute has a wrong form").at_pointer(format!("/{name}"))).collect();
+    if faults.is_empty() { Ok(event) } else { Err(faults) }
+}
+
+/// Attributes that stand in lists, books and the ledger, and are not of the form that no personal data fits in.
+fn malformed(event: &Event) -> Vec<&'static str> {
+    let slug = |text: &str| (1..=64).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-');
+    let named = |text: &str| slug(text) && text.bytes().filter(u8::is_ascii_digit).count() < 15;
+    let id = |text: &str| text.len() <= 128 && text.bytes().all(|c| c.is_ascii_hexdigit() || c == b'-') && blank_numbers(text) == text;
+    let date = |text: &str| text.len() == 10 && text.bytes().enumerate().all(|(at, c)| if at == 4 || at == 7 { c == b'-' } else { c.is_ascii_digit() });
+    let (dataset, op) = event.kind.rsplit_once('.').unwrap_or((event.kind.as_str(), ""));
+    let checks = [
+        ("id", id(event.id.as_str())),
+        ("source", event.source.strip_prefix("/systems/").is_some_and(named)),
+        ("type", named(dataset) && (op.is_empty() || named(op))),
+        ("occurrence", id(event.occurrence.as_str())),
+        ("bookdate", date(&event.bookdate)),
+        ("division", event.division.len() == 12 && event.division.bytes().all(|c| c.is_ascii_digit())),
+    ];
+    checks.into_iter().filter(|(_, good)| !good).map(|(name, _)| name).collect()
 }
 
 fn validate(event: &Event, registry: &SchemaRegistry) -> Vec<Fault> {
     let Some(schema) = registry.get(&event.dataschema) else {
-        return vec![Fault::new(NOT_AN_EVENT, format!("unknown schema `{}`", event.dataschema)).hint("`civilhub schema list` shows the known ones")];
+        return vec![Fault::new(NOT_AN_EVENT, "the schema that the event names is unknown").at_pointer("/dataschema").hint("`civilhub schema list` shows the known ones")];
     };
     match event.op() {
         None => vec![Fault::new(NOT_AN_EVENT, "the type does not end in an operation").expected("<dataset>.upsert, .delete or .event")],

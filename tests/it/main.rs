@@ -4,9 +4,13 @@
 
 mod bus;
 mod deliver;
+mod demo;
+mod hostile;
 mod identity;
 mod lake;
+mod privacy;
 mod simulate;
+mod slow_partner;
 mod sources;
 mod support;
 mod telemetry;

@@ -51,7 +51,7 @@ impl Json {
     /// Every unknown or wrong option.
     pub fn new(table: &toml::Table) -> Result<Self, Vec<Fault>> {
         let given: Options = options::read(table)?;
-        let limits = Limits { bytes: given.limit.unwrap_or(16 << 20), ..Limits::default() };
+        let limits = Limits { bytes: given.limit.unwrap_or(16 << 20), memory: 64 << 20, ..Limits::default() };
         Ok(Self { items: given.items.unwrap_or_default(), limits })
     }
 

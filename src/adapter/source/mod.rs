@@ -182,12 +182,12 @@ fn source_options<T: serde::de::DeserializeOwned>(source: &toml::Table) -> Resul
 /// A batch is cut short when its texts have so many bytes, however few rows they are.
 const BATCH_BYTES: usize = 16 << 20;
 
-/// Bytes of text in a value, its names included.
+/// Bytes that a value takes in memory, roughly: texts, names, and the nodes of objects.
 fn weight(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len(),
-        Value::Array(values) => values.iter().map(weight).sum(),
-        Value::Object(members) => members.iter().map(|(name, value)| name.len() + weight(value)).sum(),
+        Value::Array(values) => values.iter().map(weight).sum::<usize>() + values.len() * 32,
+        Value::Object(members) => members.iter().map(|(name, value)| name.len() + weight(value) + 64).sum::<usize>() + 64,
         _ => 8,
     }
 }

@@ -11,6 +11,7 @@ use tokio::process::Command;
 
 pub mod broker;
 pub mod postgres;
+pub mod program;
 pub mod proxy;
 
 /// A name that no other test uses, on this broker or database.

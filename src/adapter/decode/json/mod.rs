@@ -28,7 +28,7 @@ pub const SURROGATE: Code = Code::new(2054);
 pub const UTF8: Code = Code::new(2055);
 /// A number would lose digits on its way through the hub.
 pub const NUMBER: Code = Code::new(2056);
-/// The text is longer than the limit.
+/// The text, or what it unfolds to in memory, is larger than the limit.
 pub const TOO_LARGE: Code = Code::new(2057);
 /// Something follows the end of the JSON value.
 pub const TRAILING: Code = Code::new(2058);
@@ -42,19 +42,39 @@ pub struct Limits {
     pub depth: usize,
     /// How many faults are listed before the reader gives up.
     pub faults: usize,
+    /// Most memory that the values may take, in bytes: eight characters of `{"a":0},` become some 700 bytes.
+    pub memory: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { bytes: 1 << 20, depth: 64, faults: 20 }
+        Self { bytes: 1 << 20, depth: 64, faults: 20, memory: 16 << 20 }
     }
 }
+
+/// Memory of one value in an array or object, of a node of an object, and the members that share a node.
+const VALUE_BYTES: usize = 32;
+const NODE_BYTES: usize = 640;
+const NODE_MEMBERS: usize = 8;
 
 /// Parses one JSON text; on failure every fault that can be told apart, each with line, byte column and JSON pointer.
 ///
 /// # Errors
 /// Faults [`SYNTAX`] to [`TRAILING`]. Syntax faults end the reading; the others are collected up to `limits.faults`.
 pub fn strict(bytes: &[u8], limits: &Limits) -> Result<Value, Vec<Fault>> {
+    match salvage(bytes, limits)? {
+        (value, faults) if faults.is_empty() => Ok(value),
+        (_, faults) => Err(faults),
+    }
+}
+
+/// As [`strict`], for a text with many records: a fault that leaves the structure whole (duplicate name, lone surrogate,
+/// U+0000, number) comes beside the value, so that it costs only the record at its pointer. What stands there in the
+/// value is not what was sent.
+///
+/// # Errors
+/// Faults that end the reading, and all faults when there are more than `limits.faults`.
+pub fn salvage(bytes: &[u8], limits: &Limits) -> Result<(Value, Vec<Fault>), Vec<Fault>> {
     if bytes.len() > limits.bytes {
         let message = format!("the JSON text has {} bytes", bytes.len());
         return Err(vec![Fault::new(TOO_LARGE, message).expected(format!("at most {} bytes", limits.bytes))]);
@@ -63,10 +83,9 @@ pub fn strict(bytes: &[u8], limits: &Limits) -> Result<Value, Vec<Fault>> {
         let fault = Fault::new(UTF8, "the bytes are not UTF-8").hint("send UTF-8 without a byte order mark");
         vec![place(fault, bytes, error.valid_up_to())]
     })?;
-    let mut parser = Parser { text, bytes, at: 0, limits, stack: Vec::new(), faults: Vec::new() };
+    let mut parser = Parser { text, bytes, at: 0, limits, stack: Vec::new(), faults: Vec::new(), memory: 0 };
     match parser.document() {
-        Ok(value) if parser.faults.is_empty() => Ok(value),
-        Ok(_) => Err(parser.faults),
+        Ok(value) => Ok((value, parser.faults)),
         Err(Stop::Fault(fault)) => {
             parser.faults.push(*fault);
             Err(parser.faults)
@@ -96,6 +115,8 @@ struct Parser<'a> {
     limits: &'a Limits,
     stack: Vec<Frame>,
     faults: Vec<Fault>,
+    /// Taken by the values so far, roughly.
+    memory: usize,
 }
 
 impl Parser<'_> {
@@ -132,6 +153,7 @@ impl Parser<'_> {
     /// Reads a scalar or an empty container whole; `None` after opening a container with content.
     fn begin(&mut self) -> Result<Option<Value>, Stop> {
         self.space();
+        self.take(VALUE_BYTES)?;
         let value = match self.peek() {
             Some(b'{') => return self.open(b'}'),
             Some(b'[') => return self.open(b']'),
@@ -193,14 +215,26 @@ impl Parser<'_> {
             return Err(self.syntax("`:`"));
         }
         self.at += 1;
+        self.take(read.len())?;
         let Some(Frame::Object(members, name)) = self.stack.last_mut() else { return Ok(()) };
+        let node = members.len() % NODE_MEMBERS == 0;
         let twice = members.contains_key(&read);
         *name = read;
         if twice {
             let fault = Fault::new(DUPLICATE_KEY, "an object names this member twice").hint("send each member once");
             self.note(fault, start)?;
         }
-        Ok(())
+        if node { self.take(NODE_BYTES) } else { Ok(()) }
+    }
+
+    /// Counts memory that is about to be taken.
+    fn take(&mut self, bytes: usize) -> Result<(), Stop> {
+        self.memory += bytes;
+        if self.memory <= self.limits.memory {
+            return Ok(());
+        }
+        let fault = Fault::new(TOO_LARGE, "the JSON text unfolds to more values than the hub holds").hint("send fewer rows at a time");
+        Err(self.stop(fault))
     }
 
     fn end(&mut self, value: Value) -> Result<Value, Stop> {

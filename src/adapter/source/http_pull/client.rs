@@ -17,7 +17,7 @@ use crate::{
             json::{self, Limits},
             options,
         },
-        source::{Error, REFUSED, UNREACHABLE},
+        source::{Error, UNREACHABLE},
     },
     error::{Code, Fault},
 };
@@ -29,6 +29,11 @@ pub const ANSWER_TOO_LARGE: Code = Code::new(2081);
 
 /// Largest page.
 const BODY_LIMIT: usize = 8 << 20;
+/// Most memory that the values of a page may take.
+const PAGE_MEMORY: usize = 32 << 20;
+/// A page with more faults is spoiled as a whole; so many of them are told.
+const FAULTS_OF_A_PAGE: usize = 2_000;
+const FAULTS_SHOWN: usize = 20;
 /// Tries of one page, and the longest pause a server may ask for.
 const TRIES: usize = 5;
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -56,9 +61,17 @@ pub struct Client {
     token: Option<Token>,
 }
 
+/// What a page turned out to be.
+pub enum Page {
+    /// Its value, and faults that spoil single records of it.
+    Good(Value, Vec<Fault>),
+    /// It cannot be read at all.
+    Spoiled(Vec<Fault>),
+}
+
 /// How one try ended.
 enum Try {
-    Done(Value),
+    Done(Page),
     /// Again after the pause the server asked for, or our own.
     Again(Option<Duration>, &'static str),
 }
@@ -78,8 +91,8 @@ impl Client {
     /// The JSON at `url`; `shown` names it in faults (the query may hold a token).
     ///
     /// # Errors
-    /// Unreachable after five tries; refused at once for a status, a size or a body that stays as it is.
-    pub async fn get(&self, url: Url, shown: &str) -> Result<Value, Error> {
+    /// Unreachable after five tries; refused at once for a status that stays as it is.
+    pub async fn get(&self, url: Url, shown: &str) -> Result<Page, Error> {
         let mut pauses = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(250))
             .with_max_delay(Duration::from_secs(8))
@@ -88,7 +101,7 @@ impl Client {
             .build();
         loop {
             let (asked, why) = match self.once(url.clone(), shown).await? {
-                Try::Done(value) => return Ok(value),
+                Try::Done(page) => return Ok(page),
                 Try::Again(asked, why) => (asked, why),
             };
             let Some(own) = pauses.next() else {
@@ -121,10 +134,10 @@ impl Client {
             return Err(Error::Refused(fault.in_file(shown).expected("status 200").hint(hint)));
         }
         match body(response).await {
-            Ok(Some(bytes)) => parse(&bytes, shown).map(Try::Done),
+            Ok(Some(bytes)) => Ok(Try::Done(parse(&bytes))),
             Ok(None) => {
                 let fault = Fault::new(ANSWER_TOO_LARGE, format!("the answer is larger than {BODY_LIMIT} bytes"));
-                Err(Error::Refused(fault.in_file(shown).hint("ask for smaller pages: `page_size`")))
+                Ok(Try::Done(Page::Spoiled(vec![fault.hint("ask for smaller pages: `page_size`")])))
             }
             Err(_) => Ok(Try::Again(None, "the answer broke off")),
         }
@@ -143,10 +156,10 @@ async fn body(mut response: reqwest::Response) -> Result<Option<Vec<u8>>, reqwes
     Ok(Some(bytes))
 }
 
-fn parse(bytes: &[u8], shown: &str) -> Result<Value, Error> {
-    let limits = Limits { bytes: BODY_LIMIT, faults: 1, ..Limits::default() };
-    json::strict(bytes, &limits).map_err(|faults| {
-        let fault = faults.into_iter().next().unwrap_or_else(|| Fault::new(REFUSED, "the answer is not JSON"));
-        Error::Refused(fault.in_file(shown))
-    })
+fn parse(bytes: &[u8]) -> Page {
+    let limits = Limits { bytes: BODY_LIMIT, faults: FAULTS_OF_A_PAGE, memory: PAGE_MEMORY, ..Limits::default() };
+    match json::salvage(bytes, &limits) {
+        Ok((value, faults)) => Page::Good(value, faults),
+        Err(faults) => Page::Spoiled(faults.into_iter().take(FAULTS_SHOWN).collect()),
+    }
 }

@@ -4,6 +4,9 @@
 //! not at all, and two rows of one second come in any order. So a run of pages is read again until a pass shows nothing
 //! new, sorted here by (updated, key), and rows that were already emitted with the same content are passed over. The next
 //! poll asks again from `overlap` before the newest row.
+//!
+//! A record that JSON cannot tell (a lone surrogate, a name sent twice) costs itself, a page that is no JSON costs itself:
+//! both become dead letters with their place, and the sweep is asked for again until the server has mended them.
 
 use std::collections::BTreeMap;
 
@@ -20,12 +23,13 @@ use super::{
 };
 use crate::{
     adapter::decode::{jsonfile, options},
+    clock,
     envelope::System,
     error::{Code, Fault},
 };
 
 mod client;
-use client::{Client, Token};
+use client::{Client, Page, Token};
 
 /// The server gives the same page whatever page is asked for.
 pub const PAGES_REPEAT: Code = Code::new(2082);
@@ -161,8 +165,13 @@ struct Pass {
     rows: BTreeMap<(String, u64), Item>,
     bad: BTreeMap<u64, BadRow>,
     pages: u64,
+    /// Pages or rows that could not be read: the sweep must not move on past them.
+    spoiled: bool,
     next: Option<u64>,
 }
+
+/// Rows of a page, and faults by the number of their row.
+type Rows = (Vec<Value>, BTreeMap<usize, Vec<Fault>>);
 
 struct Item {
     units: Option<i64>,
@@ -186,38 +195,44 @@ impl Pull {
             settled = all.rows.len() == before;
             all.bad.extend(again.bad);
             all.next = again.next;
+            all.spoiled |= again.spoiled;
         }
         let mut rows: Vec<Item> = all.rows.into_values().collect();
         rows.sort_by(|a, b| (b.units, &b.updated, &b.key, b.print).cmp(&(a.units, &a.updated, &a.key, a.print)));
         if !settled {
             tracing::warn!(system = %self.system, object = %self.object, "pages do not settle; they will be read again");
         }
-        let at = Place { unsettled: place.unsettled || !settled, ..place.clone() };
+        let at = Place { unsettled: place.unsettled || !settled || all.spoiled, ..place.clone() };
         Ok(Run { at, rows, bad: all.bad, next: all.next })
     }
 
     async fn pass(&self, place: &Place) -> Result<Pass, Error> {
         let first = place.page.unwrap_or(self.endpoint.first_page);
         let (mut pass, mut bytes, mut before) = (Pass::default(), 0, None);
+        let mut spoiled_before = false;
         for page in first..first + PAGES_OF_A_RUN {
             let url = self.page_url(place.since.as_deref(), page);
-            let document = self.client.get(url, &self.endpoint.path).await?;
-            bytes += weight(&document);
-            let items = jsonfile::items(document, &self.endpoint.items)
-                .map_err(|fault| Error::Refused(fault.in_file(&self.endpoint.path)))?;
+            let (items, faults) = match self.page(url).await? {
+                Ok(read) => read,
+                Err(faults) => {
+                    self.spoil(&mut pass, page, faults);
+                    // One such page is passed over; after a second the server is taken to be broken.
+                    pass.next = if spoiled_before { None } else { Some(page + 1) };
+                    if std::mem::replace(&mut spoiled_before, true) {
+                        break;
+                    }
+                    continue;
+                }
+            };
+            spoiled_before = false;
+            bytes += items.iter().map(weight).sum::<usize>();
             let print = fingerprint("", &Value::Array(items.clone()));
             if !items.is_empty() && before.replace(print) == Some(print) {
                 let fault = Fault::new(PAGES_REPEAT, "two pages are the same").in_file(&self.endpoint.path);
                 return Err(Error::Refused(fault.hint("check the parameter names `page` and `size`")));
             }
             let last = (items.len() as u64) < self.endpoint.page_size;
-            for (at, data) in items.into_iter().enumerate() {
-                let print = fingerprint("", &data);
-                match self.item(data) {
-                    Ok(item) => drop(pass.rows.insert((item.key.clone(), item.print), item)),
-                    Err(fault) => drop(pass.bad.insert(print, self.bad(at, print, fault))),
-                }
-            }
+            self.sort_in(&mut pass, items, faults);
             pass.pages += 1;
             pass.next = if last { None } else { Some(page + 1) };
             if last || bytes > RUN_BYTES {
@@ -225,6 +240,56 @@ impl Pull {
             }
         }
         Ok(pass)
+    }
+
+    /// The rows of a page, each fault with the number of its row; or why the page cannot be read.
+    async fn page(&self, url: Url) -> Result<Result<Rows, Vec<Fault>>, Error> {
+        let (document, faults) = match self.client.get(url, &self.endpoint.path).await? {
+            Page::Good(document, faults) => (document, faults),
+            Page::Spoiled(faults) => return Ok(Err(faults)),
+        };
+        let mut of_rows = BTreeMap::<usize, Vec<Fault>>::new();
+        for fault in faults {
+            let pointer = fault.place.pointer.clone().unwrap_or_default();
+            let inside = pointer.strip_prefix(&self.endpoint.items).and_then(|rest| rest.strip_prefix('/'));
+            match inside.and_then(|rest| rest.split('/').next()?.parse().ok()) {
+                Some(row) => of_rows.entry(row).or_default().push(fault),
+                // The array of rows itself is in doubt.
+                None if format!("{}/", self.endpoint.items).starts_with(&format!("{pointer}/")) => return Ok(Err(vec![fault])),
+                None => {}
+            }
+        }
+        Ok(match jsonfile::items(document, &self.endpoint.items) {
+            Ok(items) => Ok((items, of_rows)),
+            Err(fault) => Err(vec![fault]),
+        })
+    }
+
+    fn sort_in(&self, pass: &mut Pass, items: Vec<Value>, mut faults: BTreeMap<usize, Vec<Fault>>) {
+        for (at, data) in items.into_iter().enumerate() {
+            let print = fingerprint("", &data);
+            if let Some(faults) = faults.remove(&at) {
+                pass.spoiled = true;
+                let faults = faults.into_iter().map(|fault| fault.in_file(&self.endpoint.path)).collect();
+                pass.bad.insert(print, BadRow { object: self.object.clone(), origin: format!("unreadable/{print:016x}"), faults, raw: String::new() });
+                continue;
+            }
+            match self.item(data) {
+                Ok(item) => drop(pass.rows.insert((item.key.clone(), item.print), item)),
+                Err(fault) => drop(pass.bad.insert(print, self.bad(at, print, fault))),
+            }
+        }
+    }
+
+    /// A page that cannot be read: reported once a day, and asked for again with every sweep.
+    fn spoil(&self, pass: &mut Pass, page: u64, faults: Vec<Fault>) {
+        pass.pages += 1;
+        pass.spoiled = true;
+        let code = faults.first().map(|fault| fault.code.to_string()).unwrap_or_default();
+        let origin = format!("page/{page}/{code}/{}", clock::iso_date(clock::today()));
+        let shown = format!("{}?{}={page}", self.endpoint.path, self.endpoint.page);
+        let faults = faults.into_iter().map(|fault| fault.in_file(&shown)).collect();
+        pass.bad.insert(fingerprint(&origin, &Value::Null), BadRow { object: self.object.clone(), origin, faults, raw: String::new() });
     }
 
     fn page_url(&self, since: Option<&str>, page: u64) -> Url {

@@ -18,6 +18,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{Batch, ObjectOptions, Row, SourceContext, each, source_options};
 use crate::{
@@ -53,6 +54,11 @@ pub const TOO_MANY_ROWS: Code = Code::new(2096);
 /// Time for a body to arrive, and for the intake to have it durably.
 const BODY_TIME: Duration = Duration::from_secs(15);
 const INTAKE_TIME: Duration = Duration::from_secs(30);
+/// Bodies that are being read at once, and deliveries whose rows are in memory: senders beyond them wait their turn.
+const BODIES: usize = 64;
+const IN_MEMORY: usize = 4;
+static READING: Semaphore = Semaphore::const_new(BODIES);
+static TAKING: Semaphore = Semaphore::const_new(IN_MEMORY);
 /// Rows of one delivery.
 const ROW_LIMIT: usize = 1000;
 
@@ -200,6 +206,7 @@ impl PushSource {
         body: Body,
     ) -> Result<bool, Problem> {
         let limits = Limits::default();
+        let _reading = turn(&READING).await?;
         let body = match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, limits.bytes)).await {
             Ok(Ok(body)) => body,
             Ok(Err(error)) => return Err(unread(&error, &limits)),
@@ -218,6 +225,7 @@ impl PushSource {
                 Fault::new(REUSED_ID, "this delivery id was used for another body").hint("give every delivery an id of its own");
             return Err(Problem::one(StatusCode::CONFLICT, fault));
         }
+        let _taking = turn(&TAKING).await?;
         let batch = batch(object, items, &delivery, &body, &limits)?;
         let rows = batch.rows.len();
         match tokio::time::timeout(INTAKE_TIME, intake.accept(&self.system, batch)).await {
@@ -236,6 +244,12 @@ impl PushSource {
         tracing::debug!(system = %self.system, object, rows, "took a delivery");
         Ok(false)
     }
+}
+
+/// Waits for a turn, so that memory does not grow with the number of senders.
+async fn turn(places: &'static Semaphore) -> Result<SemaphorePermit<'static>, Problem> {
+    let busy = || Problem::one(StatusCode::SERVICE_UNAVAILABLE, Fault::new(NOT_ACCEPTED, "too many deliveries at once"));
+    tokio::time::timeout(INTAKE_TIME, places.acquire()).await.ok().and_then(Result::ok).ok_or_else(busy)
 }
 
 /// The rows of a body.

@@ -1,0 +1,1 @@
+//! Nothing that an operator sees tells who a citizen is.
