@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::{Global, output};
 use crate::{
-    adapter::decode::json::{self, Limits},
     config::keys::Keys,
     error::{Code, Fault, Faults},
     hub::{Plans, Secrets},
+    json::{self, Limits},
     schema,
 };
 

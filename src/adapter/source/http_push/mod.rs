@@ -21,12 +21,10 @@ use sha2::{Digest, Sha256};
 
 use super::{Batch, ObjectOptions, Row, SourceContext, each, source_options};
 use crate::{
-    adapter::decode::{
-        json::{self, Limits},
-        jsonfile, options,
-    },
+    adapter::decode::{jsonfile, options},
     envelope::System,
     error::{Code, Fault, Faults},
+    json::{self, Limits},
     store::{self, Store},
 };
 
