@@ -53,7 +53,7 @@ macro_rules! text_id {
 text_id! {
     /// CloudEvents `id`: 32 hex digits, the first 16 bytes of SHA-256 over system, object, key and content.
     EventId
-    /// Id of one delivery, derived from event and subscription; what a receiver sees on every retry.
+    /// Id of one delivery, derived from occurrence and subscription; what a receiver sees on every retry.
     DeliveryId
     /// One appearance of a record at its source: event id plus origin (file and row, or watermark and key).
     /// A republished record has the same occurrence, a row the source really sent twice has another.
@@ -90,8 +90,10 @@ impl EventId {
 }
 
 impl DeliveryId {
-    pub fn derive(event: &EventId, subscription: &SubscriptionId) -> Self {
-        Self::new(derive(&[b"delivery", event.as_str().as_bytes(), subscription.as_str().as_bytes()]))
+    /// Derived from the occurrence, not from the event: when an object goes from A to B and back to A, the second A has the
+    /// event id of the first, and its delivery must not be taken for a repeat.
+    pub fn derive(occurrence: &Occurrence, subscription: &SubscriptionId) -> Self {
+        Self::new(derive(&[b"delivery", occurrence.as_str().as_bytes(), subscription.as_str().as_bytes()]))
     }
 }
 
