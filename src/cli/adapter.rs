@@ -64,7 +64,7 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
         Command::List(format) => list(&dir, format),
         Command::Run { system, input, object } => {
             let keys = global.config().map(|config| config.key_file()).ok().filter(|file| file.is_file());
-            let keys = keys.map_or_else(|| Ok(Keys::dry_run()), |file| Keys::load_or_create(&file))?;
+            let keys = keys.map_or_else(|| Ok(Keys::dry_run()), |file| Keys::load(&file))?;
             let spec = find(&dir, &system)?;
             tokio::task::spawn_blocking(move || map_file(&spec, &input, object.as_deref(), &keys)).await?
         }

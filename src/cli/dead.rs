@@ -79,7 +79,7 @@ impl Which {
 
 pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode> {
     let (config, store) = global.store().await?;
-    let keys = Keys::load_or_create(&config.key_file())?;
+    let keys = Keys::load(&config.key_file())?;
     match args.command {
         Command::List { which, limit, format } => list(&store, which.filter(limit), format).await,
         Command::Show { id, format } => show(&store, &keys, id, format).await,

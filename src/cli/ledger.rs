@@ -29,7 +29,7 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
     let (config, store) = global.store().await?;
     match args.command {
         Command::Verify(format) => {
-            let keys = Keys::load_or_create(&config.key_file())?;
+            let keys = Keys::load(&config.key_file())?;
             let report = verify::verify(&store, &keys.ledger.verifying_key()).await.map_err(|error| error.fault())?;
             if format.is_json() {
                 output::json(&report)?;
