@@ -66,6 +66,8 @@ pub struct HandOver {
 /// Rows after mapping.
 #[derive(Default)]
 struct Mapped {
+    /// Day of the books of all of them. The bus may be away over midnight: what is counted later counts for this day.
+    bookdate: String,
     events: Vec<Event>,
     letters: Vec<Letter>,
 }
@@ -96,7 +98,7 @@ impl HandOver {
 
     fn map(&mut self, batch: &Batch) -> Mapped {
         let bookdate = clock::iso_date(clock::today());
-        let mut mapped = Mapped::default();
+        let mut mapped = Mapped { bookdate: bookdate.clone(), ..Mapped::default() };
         self.runtime.set_clock(clock::now());
         for row in &batch.rows {
             let outputs = match self.spec.mapper(&row.object) {
@@ -117,23 +119,24 @@ impl HandOver {
         if let Some(object) = object {
             save_position(&mut tx, &self.spec.slug, object, &batch.next).await?;
         }
-        dead::file(&mut tx, &self.shared.keys, &mapped.letters).await?;
+        // A refused row that comes again from the same place is the same letter, and counts once.
+        let refused_rows = dead::file(&mut tx, &self.shared.keys, &mapped.letters).await?;
         let records = match object {
-            Some(_) => mapped.events.len(),
+            Some(_) => occurrences(&mapped.events),
             None => fresh(&mut tx, &mapped.events).await?,
         };
-        self.count(&mut tx, records, mapped.letters.len()).await?;
+        self.count(&mut tx, &mapped.bookdate, records, refused_rows).await?;
         let entries: Vec<Entry> = mapped.letters.iter().map(refused).collect();
         self.chain.append(&mut tx, &entries).await?;
         tx.commit().await
     }
 
-    async fn count(&self, tx: &mut Tx, records: usize, refused: usize) -> Result<(), Error> {
+    async fn count(&self, tx: &mut Tx, bookdate: &str, records: usize, refused: usize) -> Result<(), Error> {
         if records + refused == 0 {
             return Ok(());
         }
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let args = [self.spec.slug.as_str().into(), clock::iso_date(clock::today()).into(), number(records).into(), number(refused).into()];
+        let args = [self.spec.slug.as_str().into(), bookdate.into(), number(records).into(), number(refused).into()];
         tx.execute(
             "INSERT INTO handed_over (system, bookdate, records, refused) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (system, bookdate) DO UPDATE SET records = handed_over.records + excluded.records, refused = handed_over.refused + excluded.refused",
@@ -164,6 +167,7 @@ impl HandOver {
             dataset: bad.object.clone(),
             faults: bad.faults.clone(),
             body: bad.raw.clone().into_bytes(),
+            place: None,
         }
     }
 }
@@ -185,6 +189,11 @@ fn refused(letter: &Letter) -> Entry {
         dataset: letter.dataset.clone(),
         body: json!({ "occurrence": letter.occurrence, "stage": letter.stage, "codes": codes }),
     }
+}
+
+/// The unit of the books: one place at the source may give the same record twice.
+fn occurrences(events: &[Event]) -> usize {
+    events.iter().map(|event| &event.occurrence).collect::<std::collections::HashSet<_>>().len()
 }
 
 /// Of pushed records, how many were not accepted before: a sender that did not hear the answer sends again.

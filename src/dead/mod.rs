@@ -1,7 +1,9 @@
 //! Dead letters: what was rejected or parked, with its body, its faults and a way back.
 
+pub mod hold;
 pub mod replay;
 
+use rustc_hash::FxHashSet;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -21,6 +23,8 @@ pub enum State {
     Rejected,
     /// An operator asked for it; a running hub sends it on its way.
     Replaying,
+    /// The bus has it again; the router or the lane has not dealt with it yet.
+    Underway,
     Replayed,
     Discarded,
 }
@@ -31,6 +35,7 @@ impl State {
             Self::Parked => "parked",
             Self::Rejected => "rejected",
             Self::Replaying => "replaying",
+            Self::Underway => "underway",
             Self::Replayed => "replayed",
             Self::Discarded => "discarded",
         }
@@ -55,14 +60,15 @@ pub struct Letter {
     pub faults: Vec<Fault>,
     /// As it came; sealed in the store.
     pub body: Vec<u8>,
+    /// Its turn among the letters of its key, if it has one from an earlier letter of the same message.
+    pub place: Option<i64>,
 }
 
 impl Letter {
     /// A letter about an event. Its id is derived, so that filing it twice keeps one.
     pub fn of_event(event: &Event, stage: &str, subscription: &str, state: State, faults: Vec<Fault>, body: &[u8]) -> Self {
-        let id = crate::envelope::Occurrence::derive(&event.id, &format!("{stage}/{subscription}/{}", event.occurrence));
         Self {
-            id: id.as_str().to_owned(),
+            id: letter_id(event, stage, subscription),
             state,
             stage: stage.to_owned(),
             subscription: subscription.to_owned(),
@@ -74,33 +80,56 @@ impl Letter {
             dataset: event.dataset().as_str().to_owned(),
             faults,
             body: body.to_vec(),
+            place: None,
         }
     }
 }
 
-/// Files letters inside a transaction; a letter filed before, and replayed since, is set aside again.
-pub async fn file(tx: &mut Tx, keys: &Keys, letters: &[Letter]) -> Result<(), Error> {
+/// Id of the letter that an event has at a stage, should it be set aside there.
+pub fn letter_id(event: &Event, stage: &str, subscription: &str) -> String {
+    crate::envelope::Occurrence::derive(&event.id, &format!("{stage}/{subscription}/{}", event.occurrence)).as_str().to_owned()
+}
+
+/// Files letters inside a transaction and returns how many were not there before. A letter filed before, and replayed
+/// since, is set aside again: it keeps its place among the letters of its key.
+pub async fn file(tx: &mut Tx, keys: &Keys, letters: &[Letter]) -> Result<usize, Error> {
+    // One letter twice in a batch is one letter; a statement may not touch a row twice.
+    let mut ids = FxHashSet::default();
+    let letters: Vec<&Letter> = letters.iter().filter(|letter| ids.insert(letter.id.as_str())).collect();
     if letters.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
-    let row = |letter: &Letter| {
+    let old = json_ids(ids.iter().copied());
+    let known = tx.read("SELECT id FROM dead WHERE id IN (SELECT value ->> 0 FROM {rows})", &[old.into()]).await?.len();
+    let first = place();
+    let row = |(index, letter): (usize, &&Letter)| {
         let code = letter.faults.first().map(|fault| fault.code.to_string()).unwrap_or_default();
         let faults = serde_json::to_string(&letter.faults).unwrap_or_default();
         json!([
             letter.id, letter.state.as_str(), letter.stage, letter.subscription, letter.partition_key, letter.event_id, letter.occurrence,
-            letter.system, letter.bookdate, letter.dataset, code, faults, keys.seal(&letter.body)
+            letter.system, letter.bookdate, letter.dataset, code, faults, keys.seal(&letter.body), letter.place.unwrap_or(first + index as i64)
         ])
     };
-    let rows: Vec<Value> = letters.iter().map(row).collect();
+    let rows: Vec<Value> = letters.iter().enumerate().map(row).collect();
     tx.execute(
-        "INSERT INTO dead (id, state, stage, subscription, partition_key, event_id, occurrence, system, bookdate, dataset, code, faults, body, at, note) \
+        "INSERT INTO dead (id, state, stage, subscription, partition_key, event_id, occurrence, system, bookdate, dataset, code, faults, body, at, note, place) \
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, \
-         value ->> 10, value ->> 11, value ->> 12, $2, '' FROM {rows} WHERE true \
+         value ->> 10, value ->> 11, value ->> 12, $2, '', CAST(value ->> 13 AS BIGINT) FROM {rows} WHERE true \
          ON CONFLICT (id) DO UPDATE SET state = excluded.state, code = excluded.code, faults = excluded.faults, at = excluded.at",
         &[Value::Array(rows).to_string().into(), clock::millis().into()],
     )
     .await?;
-    Ok(())
+    Ok(letters.len() - known)
+}
+
+/// Nanoseconds since 1970. Writing a batch takes longer than one nanosecond a letter, so places of one key grow.
+fn place() -> i64 {
+    i64::try_from(clock::now().unix_timestamp_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Ids as the rows of a statement.
+pub(crate) fn json_ids<'a>(ids: impl Iterator<Item = &'a str>) -> String {
+    Value::Array(ids.map(|id| json!([id])).collect()).to_string()
 }
 
 /// What a list shows of a letter: no body, no personal data.
@@ -139,7 +168,7 @@ impl Filter {
     }
 }
 
-/// The letters that fit, oldest first.
+/// The letters that fit, those set aside longest ago first.
 pub async fn list(store: &Store, filter: &Filter) -> Result<Vec<Summary>, Error> {
     let sql = format!(
         "SELECT id, state, stage, subscription, event_id, system, bookdate, dataset, code, faults FROM dead WHERE {} ORDER BY at, id LIMIT $6",

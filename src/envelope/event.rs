@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::id::{ContentHash, Dataset, DeliveryId, EventId, Occurrence, PartitionKey, SubscriptionId, System};
+use crate::clock;
 
 /// Media type of one event in structured mode.
 pub const MEDIA_TYPE: &str = "application/cloudevents+json";
@@ -131,13 +132,45 @@ impl Event {
     }
 }
 
-/// The attributes alone, for a message whose data must not be looked into. `None` if even they are not there.
+/// The attributes alone, for a message whose data must not be looked into. `None` if even they are not there, or cannot be
+/// kept (a text with U+0000).
 pub fn attributes_of(body: &[u8]) -> Option<Event> {
     let parts: std::collections::BTreeMap<String, &serde_json::value::RawValue> = serde_json::from_slice(body).ok()?;
     let mut attributes = serde_json::Map::new();
     for (name, raw) in parts.iter().filter(|(name, _)| *name != "data") {
+        if raw.get().contains("\\u0000") {
+            return None;
+        }
         attributes.insert(name.clone(), serde_json::from_str(raw.get()).ok()?);
     }
     attributes.insert("data".to_owned(), serde_json::json!({ "record": null }));
     serde_json::from_value(Value::Object(attributes)).ok()
+}
+
+/// Stands for a message that is no event, so that it is counted and kept like any other.
+pub fn stand_in(body: &[u8]) -> Event {
+    let content = ContentHash::of(&Value::String(hex::encode(body)));
+    let id = EventId::derive(&"unknown".into(), "message", "", &content);
+    Event {
+        specversion: SpecVersion::V1,
+        occurrence: Occurrence::derive(&id, "bus"),
+        partitionkey: PartitionKey::new(id.as_str()),
+        id,
+        source: "/systems/unknown".to_owned(),
+        kind: format!("{}.event", Dataset::new("unknown")),
+        subject: String::new(),
+        time: clock::rfc3339(clock::now()),
+        dataschema: String::new(),
+        datacontenttype: "application/json".to_owned(),
+        division: "000000000000".to_owned(),
+        sequence: 0,
+        contenthash: content,
+        bookdate: clock::iso_date(clock::today()),
+        purpose: None,
+        authorization: None,
+        traceparent: None,
+        deliveryid: None,
+        subscription: None,
+        data: Data { record: Value::Null, quality: Vec::new() },
+    }
 }

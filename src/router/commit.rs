@@ -2,10 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{Fate, Item, fence::object_id};
+use super::{
+    Fate, Item,
+    fence::{content, object_id},
+};
 use crate::{
     config::keys::Keys,
-    dead::{self, Letter},
+    dead::{self, Letter, replay},
     envelope::Event,
     ledger::{Entry, Kind, chain::Chain},
     store::{Error, Store, Tx},
@@ -33,7 +36,21 @@ async fn try_commit(store: &Store, keys: &Keys, chain: &mut Chain, items: &[Item
     dead::file(&mut tx, keys, &letters).await?;
     let entries: Vec<Entry> = decided.iter().flat_map(|item| entries(item)).collect();
     chain.append(&mut tx, &entries).await?;
+    let followers = close_letters(&mut tx, &decided).await?;
+    chain.append(&mut tx, &followers).await?;
     tx.commit().await
+}
+
+/// Letters that came by again are through: they are counted under their new occurrence, and what waited behind them follows.
+async fn close_letters(tx: &mut Tx, decided: &[&Item]) -> Result<Vec<Entry>, Error> {
+    let letters: Vec<_> = decided.iter().filter_map(|item| Some((item, item.letter.as_ref()?))).collect();
+    if letters.is_empty() {
+        return Ok(Vec::new());
+    }
+    replay::through(tx, letters.iter().map(|(_, letter)| letter.id.as_str())).await?;
+    let occurrences = dead::json_ids(letters.iter().map(|(_, letter)| letter.occurrence.as_str()));
+    tx.execute("DELETE FROM arrival WHERE occurrence IN (SELECT value ->> 0 FROM {rows})", &[occurrences.into()]).await?;
+    replay::follow(tx, "route", "", letters.iter().map(|(item, _)| item.event.partitionkey.as_str())).await
 }
 
 async fn count(tx: &mut Tx, decided: &[&Item]) -> Result<(), Error> {
@@ -67,7 +84,7 @@ async fn raise_fence(tx: &mut Tx, decided: &[&Item]) -> Result<(), Error> {
     let mut last = std::collections::BTreeMap::new();
     for item in decided.iter().filter(|item| matches!(item.fate, Fate::Dispatched(_))) {
         let event = &item.event;
-        last.insert(object_id(event), json!([object_id(event), event.sequence, event.contenthash.as_str(), event.id.as_str()]));
+        last.insert(object_id(event), json!([object_id(event), event.sequence, content(event), event.id.as_str()]));
     }
     if last.is_empty() {
         return Ok(());
@@ -90,7 +107,9 @@ fn letter(item: &Item) -> Option<Letter> {
         Fate::Parked(fault) => (dead::State::Parked, vec![fault.clone()]),
         _ => return None,
     };
-    Some(Letter::of_event(&item.event, "route", "", state, faults, &item.body))
+    // Set aside again, it keeps its turn.
+    let place = item.letter.as_ref().map(|letter| letter.place);
+    Some(Letter { place, ..Letter::of_event(&item.event, "route", "", state, faults, &item.body) })
 }
 
 fn entries(item: &Item) -> Vec<Entry> {

@@ -19,6 +19,7 @@ use crate::{
     attempt::probe::Child,
     bus::Bus,
     config::keys::Keys,
+    dead::hold::Held,
     domain::keyed_hash::KeyedHash,
     envelope::{Disposition, Event},
     error::{Code, Fault},
@@ -79,6 +80,14 @@ pub(crate) struct Item {
     pub body: bytes::Bytes,
     pub fate: Fate,
     pub persons: Vec<String>,
+    /// The letter that it was, if it was set aside before and is on its way again.
+    pub letter: Option<Held>,
+}
+
+impl Item {
+    fn new(event: Event, body: &bytes::Bytes, fate: Fate) -> Self {
+        Self { event, body: body.clone(), fate, persons: Vec::new(), letter: None }
+    }
 }
 
 impl Fate {
