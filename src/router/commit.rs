@@ -82,7 +82,7 @@ async fn count(tx: &mut Tx, decided: &[&Item]) -> Result<(), Error> {
 async fn raise_fence(tx: &mut Tx, decided: &[&Item]) -> Result<(), Error> {
     // Of one object only the last word in the batch: a statement may not touch a row twice.
     let mut last = std::collections::BTreeMap::new();
-    for item in decided.iter().filter(|item| matches!(item.fate, Fate::Dispatched(_))) {
+    for item in decided.iter().filter(|item| matches!(item.fate, Fate::Dispatched(_) | Fate::Duplicate { later: true })) {
         let event = &item.event;
         last.insert(object_id(event), json!([object_id(event), event.sequence, content(event), event.id.as_str()]));
     }
@@ -126,7 +126,7 @@ fn entries(item: &Item) -> Vec<Entry> {
         Fate::Rejected(faults) => entries.push(Entry::of(Kind::Rejected, event, codes(faults))),
         Fate::Parked(fault) => entries.push(Entry::of(Kind::Parked, event, codes(std::slice::from_ref(fault)))),
         Fate::Superseded => entries.push(Entry::of(Kind::Superseded, event, json!({ "occurrence": occurrence }))),
-        Fate::Duplicate => entries.push(Entry::of(Kind::Duplicate, event, json!({ "occurrence": occurrence }))),
+        Fate::Duplicate { .. } => entries.push(Entry::of(Kind::Duplicate, event, json!({ "occurrence": occurrence }))),
         _ => {}
     }
     entries

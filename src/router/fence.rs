@@ -117,12 +117,117 @@ impl Known {
     fn judge(&mut self, event: &Event) -> Fate {
         let news = (event.sequence, content(event));
         match self.said.get(&object_id(event)) {
-            Some((_, content)) if *content == news.1 => Fate::Duplicate,
+            Some((sequence, content)) if *content == news.1 => {
+                // Said again, and later: what is older than this is old news too.
+                let later = news.0 > *sequence;
+                if later {
+                    self.said.insert(object_id(event), news);
+                }
+                Fate::Duplicate { later }
+            }
             Some((sequence, _)) if *sequence > news.0 => Fate::Superseded,
             // An equal sequence with other content is a second change within the source's clock tick: the later one holds.
             _ => {
                 self.said.insert(object_id(event), news);
                 Fate::Open
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::envelope::{ContentHash, EventId, Occurrence, event::stand_in};
+
+    /// What one object says: its number, sequence, content, and whether it is a deletion.
+    type Said = (u8, i64, u8, bool);
+
+    fn item(n: usize, (object, sequence, content, deleted): Said) -> Item {
+        let mut event = stand_in(b"");
+        event.source = "/systems/tekun".to_owned();
+        event.kind = format!("person.{}", if deleted { "delete" } else { "upsert" });
+        event.subject = format!("k{object}");
+        event.sequence = sequence;
+        event.contenthash = ContentHash::new(format!("c{content}"));
+        event.id = EventId::new(format!("e{object}{content}{deleted}"));
+        event.occurrence = Occurrence::new(format!("o{n}"));
+        event.partitionkey = format!("p{object}").into();
+        Item::new(event, &Bytes::new(), Fate::Open)
+    }
+
+    fn letter(fate: &Fate) -> char {
+        match fate {
+            Fate::Open => 'o',
+            Fate::Seen => 's',
+            Fate::Duplicate { .. } => 'd',
+            Fate::Superseded => 'u',
+            Fate::Parked(_) => 'p',
+            _ => '?',
+        }
+    }
+
+    fn fates(said: &[Said], known: &mut Known) -> String {
+        let mut items: Vec<Item> = said.iter().enumerate().map(|(n, said)| item(n, *said)).collect();
+        fence(&mut items, known);
+        items.iter().map(|item| letter(&item.fate)).collect()
+    }
+
+    #[test]
+    fn what_is_news() {
+        for (said, expected) in [
+            // older, equal, newer, back to what was before the last word
+            (&[(0, 2, 1, false), (0, 1, 2, false), (0, 3, 1, false), (0, 4, 2, false), (0, 5, 1, false)][..], "oudoo"),
+            // said again, and later: what comes between is old
+            (&[(0, 1, 1, false), (0, 5, 1, false), (0, 3, 2, false), (0, 6, 2, false)], "oduo"),
+            // an equal sequence with other content: the later one holds
+            (&[(0, 2, 1, false), (0, 2, 2, false)], "oo"),
+            // a deletion of the very record is news, the second deletion is not, and the record may come back
+            (&[(0, 1, 1, false), (0, 2, 1, true), (0, 3, 1, true), (0, 4, 1, false)], "oodo"),
+            (&[(0, 2, 1, false), (1, 1, 1, false)], "oo"),
+        ] {
+            assert_eq!(fates(said, &mut Known::default()), expected, "{said:?}");
+        }
+    }
+
+    #[test]
+    fn a_repeat_of_an_occurrence_is_seen_and_a_parked_record_holds_its_key() {
+        let mut items = vec![item(1, (0, 1, 1, false)), item(1, (0, 1, 1, false)), item(2, (0, 2, 2, false)), item(3, (1, 1, 1, false)), item(4, (0, 3, 3, false))];
+        items[2].fate = Fate::Parked(Fault::new(BEHIND, "a culprit"));
+        items[3].fate = Fate::Rejected(Vec::new());
+        fence(&mut items, &mut Known::default());
+        assert_eq!(items.iter().map(|item| letter(&item.fate)).collect::<String>(), "osp?p");
+    }
+
+    proptest! {
+        /// Whatever comes in whatever batches: what passes of one object never goes back in sequence, says something new each
+        /// time, and ends with the newest word.
+        #[test]
+        fn the_newest_word_wins(said in proptest::collection::vec((0_u8..3, 0_i64..6, 0_u8..3, any::<bool>()), 1..40), size in 1_usize..10) {
+            let mut known = Known::default();
+            let mut passed: FxHashMap<u8, Vec<Said>> = FxHashMap::default();
+            for (batch, chunk) in said.chunks(size).enumerate() {
+                let mut items: Vec<Item> = chunk.iter().enumerate().map(|(n, said)| item(batch * 100 + n, *said)).collect();
+                // The next batch finds in the store what this one left there.
+                let mut next = Known { said: std::mem::take(&mut known.said), ..Known::default() };
+                fence(&mut items, &mut next);
+                known = next;
+                for (said, _) in chunk.iter().zip(&items).filter(|(_, item)| matches!(item.fate, Fate::Open)) {
+                    passed.entry(said.0).or_default().push(*said);
+                }
+            }
+            for (object, passed) in &passed {
+                for pair in passed.windows(2) {
+                    prop_assert!(pair[0].1 <= pair[1].1, "{pair:?}");
+                    prop_assert!((pair[0].2, pair[0].3) != (pair[1].2, pair[1].3), "{pair:?}");
+                }
+                // The newest word of all that were said, the later of equals.
+                let newest = said.iter().filter(|said| said.0 == *object).max_by_key(|said| said.1).unwrap();
+                let last = passed.last().unwrap();
+                prop_assert_eq!((last.2, last.3), (newest.2, newest.3));
             }
         }
     }

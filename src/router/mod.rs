@@ -66,7 +66,10 @@ pub(crate) enum Fate {
     Open,
     /// Counted before: a repeat of the bus or of a publisher that did not hear the confirm.
     Seen,
-    Duplicate,
+    /// The same as the last word of its object; `later` if with a higher sequence.
+    Duplicate {
+        later: bool,
+    },
     Superseded,
     Dispatched(Vec<dispatch::Copy>),
     Rejected(Vec<Fault>),
@@ -94,7 +97,7 @@ impl Fate {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Open => Disposition::Retry,
-            Self::Seen | Self::Duplicate | Self::Superseded | Self::Dispatched(_) => Disposition::Accept,
+            Self::Seen | Self::Duplicate { .. } | Self::Superseded | Self::Dispatched(_) => Disposition::Accept,
             Self::Rejected(faults) => Disposition::Reject(faults.clone()),
             Self::Parked(fault) => Disposition::Park(fault.clone()),
         }
