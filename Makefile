@@ -19,7 +19,7 @@ fmt:
 	cargo fmt
 
 bench:
-	cargo run --release -- bench
+	cargo run --release -- bench pipeline
 
 # Then: eval "$$(scripts/servers.sh env)"
 servers-up:

@@ -9,7 +9,8 @@ CREATE TABLE position (
 -- What every source object said last: older or equal news is dropped.
 CREATE TABLE fence (
     object_id TEXT PRIMARY KEY,      -- hash of source, dataset and subject
-    sequence BIGINT NOT NULL, contenthash TEXT NOT NULL, event_id TEXT NOT NULL
+    sequence BIGINT NOT NULL, said TEXT NOT NULL, -- operation and content hash
+    event_id TEXT NOT NULL
 );
 
 -- Hash chains: one per writer, every row hashes the one before it.

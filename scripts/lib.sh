@@ -3,6 +3,7 @@
 # A free odd port below the range that the kernel hands out by itself.
 free_port() {
   local port
+  RANDOM=$((BASHPID * 7919 ^ $(date +%N | sed 's/^0*//')))
   for _ in $(seq 100); do
     port=$((20001 + 2 * (RANDOM % 6000)))
     (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }

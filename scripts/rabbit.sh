@@ -51,7 +51,12 @@ start() {
   setsid "$bin/rabbitmq-server" </dev/null >"$dir/log/out" 2>&1 &
   local server=$!
   echo "$server" >"$dir/wrapper.pid"
-  wait_port "$amqp_port" 120 "$server" || { tail -n 40 "$dir"/log/* >&2; echo "rabbit.sh: the server did not start" >&2; down; exit 1; }
+  wait_port "$amqp_port" 120 "$server" || {
+    for file in "$dir"/log/*; do tail -n 30 "$file" >&2; done
+    echo "rabbit.sh: the server did not start" >&2
+    down
+    exit 1
+  }
 }
 
 down() {
@@ -71,8 +76,13 @@ shift 2
 case "$verb" in
   up)
     "$here/install.sh" rabbitmq-server
-    configure
-    start
+    # Another test may take the ports between the choice and the start.
+    for attempt in 1 2 3; do
+      configure
+      if (start); then break; fi
+      [ "$attempt" != 3 ] || exit 1
+      rm -rf "$dir"
+    done
     if [ $# -gt 0 ]; then
       when_gone "$1" "$here/rabbit.sh" remove "$dir"
       echo "$watcher" >"$dir/watcher.pid"

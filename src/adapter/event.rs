@@ -28,7 +28,7 @@ impl EventMaker {
         let (contenthash, said) = self.hashes(&mapped);
         // Keyed: receivers see the id, and with a plain hash they could try out values that are withheld from them.
         let said = ContentHash::new(self.hash.hex(said.as_str()));
-        let id = EventId::derive(&self.system, mapped.dataset.as_str(), &mapped.key, &said);
+        let id = EventId::derive(&self.system, mapped.dataset.as_str(), &mapped.key, &said, mapped.sequence);
         let occurrence = Occurrence::derive(&id, &format!("{}/{}", row.origin, mapped.index));
         let partitionkey = self.partition(&mapped);
         let subject = if has_identity_number(&mapped.key) { self.hash.hex(&mapped.key) } else { mapped.key };
@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(event.contenthash, ContentHash::of(&event.data.record));
         assert_eq!(event.op(), Some(Op::Upsert));
         let said = ContentHash::of(&json!({"op": "upsert", "record": event.data.record}));
-        assert_eq!(event.id, EventId::derive(&System::from("tekun"), "person", "R1", &said));
+        assert_eq!(event.id, EventId::derive(&System::from("tekun"), "person", "R1", &said, 7));
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl HandOver {
             save_position(&mut tx, &self.spec.slug, object, &batch.next).await?;
         }
         // A refused row that comes again from the same place is the same letter, and counts once.
-        let refused_rows = dead::file(&mut tx, &self.shared.keys, &mapped.letters).await?;
+        let refused_rows = dead::file(&mut tx, &self.shared.keys, &mapped.letters).await?.new;
         let records = match object {
             Some(_) => occurrences(&mapped.events),
             None => fresh(&mut tx, &mapped.events).await?,

@@ -44,7 +44,7 @@ pub enum Error {
 impl Error {
     pub fn fault(&self) -> Fault {
         let (code, hint) = match self {
-            Self::Unreachable(_) => (UNREACHABLE, "check `bus.url` and that the broker runs; `civilhub doctor` shows more"),
+            Self::Unreachable(_) => (UNREACHABLE, "check `bus.url` and that the broker runs"),
             Self::Refused(_) => (REFUSED, "check the user's permissions on the vhost"),
             Self::Storage(_) => (STORAGE, "check space and permissions of the data folder; one process may use it at a time"),
         };
@@ -157,8 +157,8 @@ pub trait Bus: Send + Sync {
     /// takes longer than the backend's own time limit.
     async fn publish(&self, batch: Vec<Message>) -> Vec<Confirm>;
 
-    /// Starts consuming. At most `prefetch` messages are out at a time. On `records.<n>` one consumer is active,
-    /// the next takes over when it is dropped or dies.
+    /// Starts consuming. At most `prefetch` messages are out at a time. On `records.<n>` and `deliver.<subscription>` one
+    /// consumer is active, the next takes over when it is dropped or dies.
     async fn consume(&self, queue: &Queue, prefetch: u16) -> Result<Box<dyn Consumer>, Error>;
 
     /// How full the queue is; zero for an unknown queue.

@@ -1,5 +1,6 @@
 //! Dead letters: what was rejected or parked, with its body, its faults and a way back.
 
+pub mod collect;
 pub mod hold;
 pub mod replay;
 
@@ -90,14 +91,23 @@ pub fn letter_id(event: &Event, stage: &str, subscription: &str) -> String {
     crate::envelope::Occurrence::derive(&event.id, &format!("{stage}/{subscription}/{}", event.occurrence)).as_str().to_owned()
 }
 
-/// Files letters inside a transaction and returns how many were not there before. A letter filed before, and replayed
-/// since, is set aside again: it keeps its place among the letters of its key.
-pub async fn file(tx: &mut Tx, keys: &Keys, letters: &[Letter]) -> Result<usize, Error> {
+/// What filing did.
+#[derive(Debug, Default)]
+pub struct Filed {
+    /// Letters that are set aside now and were not before.
+    pub ids: FxHashSet<String>,
+    /// How many of them were never there at all.
+    pub new: usize,
+}
+
+/// Files letters inside a transaction. Filing a letter again changes nothing, unless it was replayed or discarded since:
+/// then it is set aside again, and keeps its place among the letters of its key.
+pub async fn file(tx: &mut Tx, keys: &Keys, letters: &[Letter]) -> Result<Filed, Error> {
     // One letter twice in a batch is one letter; a statement may not touch a row twice.
     let mut ids = FxHashSet::default();
     let letters: Vec<&Letter> = letters.iter().filter(|letter| ids.insert(letter.id.as_str())).collect();
     if letters.is_empty() {
-        return Ok(0);
+        return Ok(Filed::default());
     }
     let old = json_ids(ids.iter().copied());
     let known = tx.read("SELECT id FROM dead WHERE id IN (SELECT value ->> 0 FROM {rows})", &[old.into()]).await?.len();
@@ -111,15 +121,14 @@ pub async fn file(tx: &mut Tx, keys: &Keys, letters: &[Letter]) -> Result<usize,
         ])
     };
     let rows: Vec<Value> = letters.iter().enumerate().map(row).collect();
-    tx.execute(
+    let sql =
         "INSERT INTO dead (id, state, stage, subscription, partition_key, event_id, occurrence, system, bookdate, dataset, code, faults, body, at, note, place) \
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, \
          value ->> 10, value ->> 11, value ->> 12, $2, '', CAST(value ->> 13 AS BIGINT) FROM {rows} WHERE true \
-         ON CONFLICT (id) DO UPDATE SET state = excluded.state, code = excluded.code, faults = excluded.faults, at = excluded.at",
-        &[Value::Array(rows).to_string().into(), clock::millis().into()],
-    )
-    .await?;
-    Ok(letters.len() - known)
+         ON CONFLICT (id) DO UPDATE SET state = excluded.state, code = excluded.code, faults = excluded.faults, at = excluded.at \
+         WHERE dead.state NOT IN ('parked', 'rejected') RETURNING id";
+    let filed = tx.read(sql, &[Value::Array(rows).to_string().into(), clock::millis().into()]).await?;
+    Ok(Filed { ids: filed.iter().map(|row| row.text(0)).collect(), new: letters.len() - known })
 }
 
 /// Nanoseconds since 1970. Writing a batch takes longer than one nanosecond a letter, so places of one key grow.

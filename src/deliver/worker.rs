@@ -27,7 +27,7 @@ use crate::{
         event::{attributes_of, stand_in},
     },
     error::Fault,
-    ledger::{Entry, Kind, chain::Chain},
+    ledger::{Entry, Kind, arrival, chain::Chain},
     store::{Error, Store, Tx},
 };
 
@@ -38,7 +38,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// Longest time that a batch waits for its receiver before it is handed back to the bus: brokers take a message away from a
 /// consumer that keeps it too long (RabbitMQ after 30 minutes), and that would look like a crash.
-const HOLD: Duration = Duration::from_secs(600);
+const HOLD: Duration = Duration::from_secs(1500);
 
 /// One receiver's end of the road: its queue, its lane, its chain in the ledger.
 pub struct Worker {
@@ -118,6 +118,11 @@ impl Worker {
             }
             let verdicts = self.handle(&mut chain, batch, cancel).await;
             consumer.settle(&verdicts).await.map_err(|error| error.to_string())?;
+            let handed_back = verdicts.iter().any(|(_, verdict)| *verdict == Settle::Requeue);
+            if handed_back && !cancel.is_cancelled() {
+                // Only a consumer that goes away gives its messages back to every broker.
+                return Err("the receiver has been away for long".to_owned());
+            }
         }
         Ok(())
     }
@@ -277,20 +282,23 @@ impl Worker {
         let args = [Value::Array(rows).to_string().into(), self.subscription.as_str().into(), clock::millis().into()];
         let fresh: FxHashSet<String> = tx.read(sql, &args).await?.iter().map(|row| row.text(0)).collect();
         let events = items.iter().filter(|item| matches!(item.state, Step::Delivered(_)) && fresh.contains(item.delivery.id.as_str())).map(|item| &item.delivery.event);
-        count(tx, events, (-1, 0)).await
+        arrival::add(tx, events, (-1, 0)).await
     }
 
     async fn park(&self, tx: &mut Tx, items: &[Item]) -> Result<(), Error> {
-        let mut letters = Vec::new();
+        let mut parked = Vec::new();
         for item in items {
             if let Step::Parked(fault) = &item.state {
                 let event = &item.delivery.event;
-                letters.push(Letter::of_event(event, "deliver", self.subscription.as_str(), State::Parked, vec![fault.clone()], &item.received.body));
+                let letter = Letter::of_event(event, "deliver", self.subscription.as_str(), State::Parked, vec![fault.clone()], &item.received.body);
+                parked.push((event, letter));
             }
         }
-        dead::file(tx, &self.keys, &letters).await?;
-        let events = items.iter().filter(|item| matches!(item.state, Step::Parked(_))).map(|item| &item.delivery.event);
-        count(tx, events, (0, 1)).await
+        let letters: Vec<Letter> = parked.iter().map(|(_, letter)| letter.clone()).collect();
+        // A letter that was set aside before a crash is counted already.
+        let filed = dead::file(tx, &self.keys, &letters).await?;
+        let events = parked.iter().filter(|(_, letter)| filed.ids.contains(&letter.id)).map(|(event, _)| *event);
+        arrival::add(tx, events, (0, 1)).await
     }
 
     fn entry(&self, item: &Item) -> Option<Entry> {
@@ -305,22 +313,6 @@ impl Worker {
         body[name] = Value::String(word);
         Some(Entry::of(kind, event, body))
     }
-}
-
-/// Adds to the counts of open and parked deliveries. The router may not have counted the record yet, since it publishes
-/// before it commits: the row is then made here, and the router adds its own numbers to it.
-async fn count(tx: &mut Tx, events: impl Iterator<Item = &Event>, (open, parked): (i64, i64)) -> Result<(), Error> {
-    let rows: Vec<Value> = events.map(|event| json!([event.occurrence.as_str(), event.system().as_str(), event.bookdate])).collect();
-    if rows.is_empty() {
-        return Ok(());
-    }
-    tx.execute(
-        "INSERT INTO arrival (occurrence, system, bookdate, state, open, parked) SELECT value ->> 0, value ->> 1, value ->> 2, 'early', $2, $3 FROM {rows} WHERE true \
-         ON CONFLICT (occurrence) DO UPDATE SET open = arrival.open + excluded.open, parked = arrival.parked + excluded.parked",
-        &[Value::Array(rows).to_string().into(), open.into(), parked.into()],
-    )
-    .await?;
-    Ok(())
 }
 
 /// The one place that turns dispositions into acks. Parked deliveries are in the store by now.

@@ -150,7 +150,7 @@ pub fn attributes_of(body: &[u8]) -> Option<Event> {
 /// Stands for a message that is no event, so that it is counted and kept like any other.
 pub fn stand_in(body: &[u8]) -> Event {
     let content = ContentHash::of(&Value::String(hex::encode(body)));
-    let id = EventId::derive(&"unknown".into(), "message", "", &content);
+    let id = EventId::derive(&"unknown".into(), "message", "", &content, 0);
     Event {
         specversion: SpecVersion::V1,
         occurrence: Occurrence::derive(&id, "bus"),

@@ -249,7 +249,7 @@ fn has(record: &Value, field: &str) -> bool {
 fn files(dir: &Path) -> Result<Vec<PathBuf>, Fault> {
     let unreadable = |error: std::io::Error| {
         let message = format!("the folder of the partners cannot be read: {}", error.kind());
-        Fault::new(UNREADABLE, message).in_file(dir.display().to_string()).hint("check `partners` in the configuration")
+        Fault::new(UNREADABLE, message).in_file(dir.display().to_string()).hint("check `paths.partners` in the configuration")
     };
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).map_err(unreadable)? {

@@ -72,7 +72,7 @@ fn agreements() -> Agreements {
 
 fn event(op: &str, record: Value) -> Event {
     let content = ContentHash::of(&record);
-    let id = EventId::derive(&System::from("urban-dibao"), "pay", "1", &content);
+    let id = EventId::derive(&System::from("urban-dibao"), "pay", "1", &content, 7);
     let quality = |field: &str| Quality { rule: "trimmed".to_owned(), level: QualityLevel::Fix, field: field.to_owned() };
     Event {
         specversion: SpecVersion::V1,

@@ -19,7 +19,7 @@ use crate::{
         spec::{AdapterSpec, SourceKind},
     },
     bus::Queue,
-    dead::replay,
+    dead::{collect, replay},
     domain::keyed_hash::KeyedHash,
     deliver::{
         Delivery, Outcome, Target,
@@ -113,6 +113,7 @@ impl Running {
             self.tasks.spawn(Arc::clone(&router).run(partition, self.cancel.clone()));
         }
         self.tasks.spawn(replay::run(Arc::clone(&hub.bus), hub.store.clone(), hub.keys.clone(), self.cancel.clone()));
+        self.tasks.spawn(collect::run(Arc::clone(&hub.bus), hub.store.clone(), hub.keys.clone(), self.cancel.clone()));
     }
 
     async fn start_deliver(&mut self) -> Result<(), Vec<Fault>> {

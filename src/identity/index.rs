@@ -67,7 +67,7 @@ impl StoreIndex {
     pub async fn check_keys(&self) -> Result<(), Error> {
         let hash = self.keys.number_hash(KEY_CHECK);
         if self.settled("hmac", hash.clone()).await? != hash {
-            let text = format!("{WRONG_KEY}: `identity.hmac_key` is not the key that the person index was made with");
+            let text = format!("{WRONG_KEY}: the hub's keys are not those that the person index was made with");
             return Err(Error::Failed(text));
         }
         let sealed = self.settled("aes", self.keys.seal("check", KEY_CHECK)?).await?;

@@ -47,7 +47,7 @@ impl IdentityKeys {
             let decoded = hex::decode_to_slice(text.expose_secret(), &mut key);
             decoded.map(|()| key).map_err(|_| Fault::new(BAD_KEY, format!("`{name}` is not a key")).expected("64 hex digits"))
         };
-        Ok(Self::new(key("identity.hmac_key", hmac)?, key("identity.encryption_key", aes)?))
+        Ok(Self::new(key("hmac", hmac)?, key("aes", aes)?))
     }
 
     /// Keyed hash of an identity number in standard form, 64 hex digits: joins without the number.

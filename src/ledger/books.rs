@@ -70,7 +70,7 @@ fn line<'a>(lines: &'a mut Lines, row: &Row) -> &'a mut Line {
 
 async fn arrivals(store: &Store, lines: &mut Lines) -> Result<(), Error> {
     let sql = "SELECT bookdate, system, \
-               CASE WHEN state NOT IN ('dispatched', 'early') THEN state WHEN state = 'early' THEN 'open' WHEN parked > 0 THEN 'parked' WHEN open > 0 THEN 'open' ELSE 'delivered' END AS what, \
+               CASE WHEN state NOT IN ('dispatched', 'early') THEN state WHEN state = 'early' AND parked = 0 THEN 'open' WHEN parked > 0 THEN 'parked' WHEN open > 0 THEN 'open' ELSE 'delivered' END AS what, \
                COUNT(*) FROM arrival GROUP BY bookdate, system, what";
     for row in store.read(sql, &[]).await? {
         let line = line(lines, &row);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     Fate, Item,
-    fence::{content, object_id},
+    fence::{object_id, said},
 };
 use crate::{
     config::keys::Keys,
@@ -84,16 +84,16 @@ async fn raise_fence(tx: &mut Tx, decided: &[&Item]) -> Result<(), Error> {
     let mut last = std::collections::BTreeMap::new();
     for item in decided.iter().filter(|item| matches!(item.fate, Fate::Dispatched(_) | Fate::Duplicate { later: true })) {
         let event = &item.event;
-        last.insert(object_id(event), json!([object_id(event), event.sequence, content(event), event.id.as_str()]));
+        last.insert(object_id(event), json!([object_id(event), event.sequence, said(event), event.id.as_str()]));
     }
     if last.is_empty() {
         return Ok(());
     }
     let rows: Vec<Value> = last.into_values().collect();
     tx.execute(
-        "INSERT INTO fence (object_id, sequence, contenthash, event_id) \
+        "INSERT INTO fence (object_id, sequence, said, event_id) \
          SELECT value ->> 0, CAST(value ->> 1 AS BIGINT), value ->> 2, value ->> 3 FROM {rows} WHERE true \
-         ON CONFLICT (object_id) DO UPDATE SET sequence = excluded.sequence, contenthash = excluded.contenthash, event_id = excluded.event_id \
+         ON CONFLICT (object_id) DO UPDATE SET sequence = excluded.sequence, said = excluded.said, event_id = excluded.event_id \
          WHERE excluded.sequence >= fence.sequence",
         &[Value::Array(rows).to_string().into()],
     )

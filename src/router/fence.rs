@@ -36,12 +36,10 @@ pub(crate) fn object_id(event: &Event) -> String {
     hex::encode(&hash.finalize()[..16])
 }
 
-/// What an object said: a deletion says something else than the record that it deletes.
-pub(crate) fn content(event: &Event) -> String {
-    match event.op() {
-        Some(Op::Delete) => format!("delete/{}", event.contenthash),
-        _ => event.contenthash.as_str().to_owned(),
-    }
+/// What an event says: its operation and its content. A deletion may carry the very record that it deletes.
+pub(crate) fn said(event: &Event) -> String {
+    let op = event.op().map_or("event", Op::as_str);
+    format!("{op}:{}", event.contenthash)
 }
 
 /// One look-up for all of a batch, and a second one for the letters if any of its keys has some.
@@ -52,7 +50,7 @@ pub(crate) async fn look_up(store: &Store, items: &[Item]) -> Result<Known, Erro
         .collect();
     let sql = "SELECT 'o', occurrence, '', CAST(0 AS BIGINT) FROM arrival \
                WHERE occurrence IN (SELECT value ->> 0 FROM {rows}) AND state <> 'early' \
-               UNION ALL SELECT 'f', object_id, contenthash, sequence FROM fence WHERE object_id IN (SELECT value ->> 1 FROM {rows}) \
+               UNION ALL SELECT 'f', object_id, said, sequence FROM fence WHERE object_id IN (SELECT value ->> 1 FROM {rows}) \
                UNION ALL SELECT DISTINCT 'p', '', '', CAST(0 AS BIGINT) FROM dead \
                WHERE partition_key IN (SELECT value ->> 2 FROM {rows}) AND stage = 'route'";
     let (mut known, mut letters) = (Known::default(), false);
@@ -115,7 +113,7 @@ impl Known {
     }
 
     fn judge(&mut self, event: &Event) -> Fate {
-        let news = (event.sequence, content(event));
+        let news = (event.sequence, said(event));
         match self.said.get(&object_id(event)) {
             Some((sequence, content)) if *content == news.1 => {
                 // Said again, and later: what is older than this is old news too.

@@ -54,7 +54,7 @@ impl Folder {
     fn read_dir(&mut self, dir: &Path, prefix: &str, depth: usize, faults: &mut Vec<Fault>) {
         let unreadable = |error: std::io::Error| {
             let message = format!("the schema folder cannot be read: {error}");
-            Fault::new(UNREADABLE, message).in_file(dir.display().to_string()).hint("check `schemas.dir` and its permissions")
+            Fault::new(UNREADABLE, message).in_file(dir.display().to_string()).hint("check `paths.schemas` and its permissions")
         };
         let entries = match fs::read_dir(dir) {
             Ok(entries) => entries,

@@ -29,26 +29,59 @@ const PARTITIONS: u16 = 4;
 /// A bus of one test, with `PARTITIONS` partitions and the subscription `lake`.
 struct Fixture {
     bus: Arc<dyn Bus>,
-    _dir: Option<TempDir>,
+    place: Place,
+}
+
+/// What is left of a bus when it is closed.
+enum Place {
+    Folder(TempDir),
+    Broker { url: String, prefix: String },
 }
 
 impl Fixture {
     async fn embedded() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let bus = EmbeddedBus::open(dir.path()).unwrap();
-        Self::declared(bus, Some(dir)).await
+        Self::declared(bus, Place::Folder(dir)).await
     }
 
     async fn rabbit() -> Self {
-        let bus = RabbitBus::connect(options(&Broker::shared().await)).await.unwrap();
-        Self::declared(bus, None).await
+        let url = Broker::shared().await;
+        let options = options(&url);
+        let prefix = options.prefix.clone();
+        let bus = RabbitBus::connect(options).await.unwrap();
+        Self::declared(bus, Place::Broker { url, prefix }).await
     }
 
-    async fn declared(bus: Arc<dyn Bus>, dir: Option<TempDir>) -> Self {
+    async fn declared(bus: Arc<dyn Bus>, place: Place) -> Self {
         bus.declare(&topology()).await.unwrap();
         bus.declare(&topology()).await.unwrap();
-        Self { bus, _dir: dir }
+        Self { bus, place }
     }
+
+    /// Closes the bus and tidies up: a broker slows down with every quorum queue that is left on it.
+    async fn finish(self) {
+        self.bus.close().await;
+        match self.place {
+            Place::Folder(dir) => dir.close().unwrap(),
+            Place::Broker { url, prefix } => remove_queues(&url, &prefix).await,
+        }
+    }
+}
+
+async fn remove_queues(url: &str, prefix: &str) {
+    let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let records = (0..PARTITIONS).map(Queue::Records);
+    for queue in records.chain([lake_queue(), Queue::Deliver("bank".into()), Queue::Dead]) {
+        let name = format!("{prefix}{}", queue.name());
+        channel.queue_delete(name.into(), lapin::options::QueueDeleteOptions::default()).await.unwrap();
+    }
+    for exchange in ["records", "partitions", "deliver", "dead"] {
+        let name = format!("{prefix}{exchange}");
+        channel.exchange_delete(name.into(), lapin::options::ExchangeDeleteOptions::default()).await.unwrap();
+    }
+    connection.close(200, "bye".into()).await.unwrap();
 }
 
 /// Short limits, so that a test of a failure is short too.

@@ -41,7 +41,7 @@ const SEED: &str = "whsk_AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 fn delivery(number: usize, key: &str) -> Delivery {
     let record = json!({ "payment_no": format!("P{number:04}"), "amount": "480.00" });
     let content = ContentHash::of(&record);
-    let event_id = EventId::derive(&System::from("urban-dibao"), "pay", &number.to_string(), &content);
+    let event_id = EventId::derive(&System::from("urban-dibao"), "pay", &number.to_string(), &content, number as i64);
     let subscription = SubscriptionId::from("bank-jlbank");
     let occurrence = Occurrence::derive(&event_id, "file#1");
     let id = DeliveryId::derive(&occurrence, &subscription);

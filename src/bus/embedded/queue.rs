@@ -16,7 +16,7 @@ use crate::bus::Depth;
 pub(super) struct Queue {
     pub(super) id: u32,
     pub(super) name: String,
-    /// Only the oldest consumer reads; the others wait for their turn.
+    /// Only the oldest consumer reads; the others wait for their turn. Holds for partitions and receivers, whose order matters.
     single_active: bool,
     /// Rung when something to read may have come, or when the reader changed.
     pub(super) bell: Notify,
@@ -37,7 +37,7 @@ impl Queue {
         };
         Self {
             id: record.id,
-            single_active: name.starts_with("records."),
+            single_active: name != super::writer::DEAD,
             name,
             bell: Notify::new(),
             reading: tokio::sync::Mutex::new(()),
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn what_came_back_goes_first_and_is_flagged() {
-        let queue = queue("deliver.lake");
+        let queue = queue("dead");
         let flags: Vec<bool> = (0..6).map(|sequence| queue.state().lease(sequence, 1)).collect();
         assert_eq!(flags, [true, true, true, false, false, false], "below the mark of the last run");
         queue.state().give_back(4, 1);
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn only_the_holder_settles_and_low_follows_the_oldest() {
-        let queue = queue("deliver.lake");
+        let queue = queue("dead");
         for sequence in 0..4 {
             queue.state().lease(sequence, 1);
         }

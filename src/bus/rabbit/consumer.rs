@@ -93,12 +93,11 @@ async fn read_ahead(
     gone: CancellationToken,
     unsettled: Arc<AtomicU64>,
 ) {
-    // An error or the end: the channel was closed, or the queue deleted.
+    // An error or the end: the channel was closed, or the queue deleted. Whoever dropped the receiver is about to close
+    // the channel: going on until then matters, because lapin cancels a consumer that is dropped before.
     while let Some(Ok(delivery)) = deliveries.next().await {
         unsettled.fetch_add(1, Ordering::Relaxed);
-        if sender.send(received(delivery)).await.is_err() {
-            return;
-        }
+        let _ = sender.send(received(delivery)).await;
     }
     gone.cancel();
 }

@@ -21,8 +21,9 @@ use super::link::limited;
 use crate::bus::{Error, Queue, Topology};
 
 /// Deliveries after which the broker gives a message up: a second net under the hub's own attempt counter, for messages
-/// that crash the process before it can count.
-const DELIVERY_LIMIT: i32 = 20;
+/// that crash the process before it can count. High, because the broker counts every restart of the hub and every hour
+/// that a receiver is away; none of them is the fault of the message.
+const DELIVERY_LIMIT: i32 = 10_000;
 /// Header that the hash exchange reads.
 pub(super) const PARTITION_HEADER: &str = "partitionkey";
 /// Share of the hash ring per partition.
@@ -73,9 +74,7 @@ impl Names {
         declare.join(&self.records(), &self.partitions()).await?;
         for partition in 0..topology.partitions {
             let name = self.queue(&Queue::Records(partition));
-            let mut arguments = self.work();
-            arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
-            declare.queue(&name, arguments).await?;
+            declare.queue(&name, self.work()).await?;
             declare.bind(&name, &self.partitions(), WEIGHT).await?;
         }
 
@@ -100,6 +99,8 @@ impl Names {
             arguments.insert(name.into(), AMQPValue::LongString(value.into()));
         }
         arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(DELIVERY_LIMIT));
+        // Order per citizen or case holds for receivers too: one process at a time serves a partition or a receiver.
+        arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
         arguments
     }
 }

@@ -63,7 +63,7 @@ impl Error {
                 return faults.first().cloned().unwrap_or_else(|| Fault::new(SCHEMA, "no schema was given"));
             }
             Self::Store(error) => return error.fault(),
-            Self::Table { .. } => (UNREACHABLE, "check `lake.root`: space, permissions, network; the deliveries come again"),
+            Self::Table { .. } => (UNREACHABLE, "check `lake.url`: space, permissions, network; the deliveries come again"),
             Self::TimedOut { .. } => (TIMED_OUT, "check the network to the object store, or raise the lake's time limit"),
             Self::Conflict { .. } => (CONFLICT, "run fewer lake writers, or let each wait longer for bigger batches"),
             Self::Stopped => (STOPPED, "start the process again: the open batch is then finished or forgotten"),

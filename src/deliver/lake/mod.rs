@@ -264,7 +264,7 @@ impl Target for LakeTarget {
 fn location(root: &str) -> Result<Url, Error> {
     let fault = |message: String| {
         let fault = Fault::new(LOCATION, message).expected("a folder, a file:// URL, or an address whose storage this build has");
-        Error::from(Faults(vec![fault.hint("set `lake.root`")]))
+        Error::from(Faults(vec![fault.hint("set `lake.url`")]))
     };
     let url = if root.contains("://") {
         Url::parse(root).map_err(|error| fault(format!("`{root}` is not a URL: {error}")))?

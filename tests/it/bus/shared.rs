@@ -13,7 +13,7 @@ macro_rules! on_both {
             async fn $name() {
                 let fixture = super::Fixture::embedded().await;
                 super::$name(&*fixture.bus).await;
-                fixture.bus.close().await;
+                fixture.finish().await;
             })*
         }
         mod rabbit {
@@ -21,7 +21,7 @@ macro_rules! on_both {
             async fn $name() {
                 let fixture = super::Fixture::rabbit().await;
                 super::$name(&*fixture.bus).await;
-                fixture.bus.close().await;
+                fixture.finish().await;
             })*
         }
     };

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream, tcp::OwnedReadHalf, tcp::OwnedWriteHalf},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{ReadHalf, WriteHalf},
+    },
     sync::{broadcast, watch},
     task::JoinHandle,
     time::sleep,
@@ -75,37 +78,37 @@ impl Drop for Proxy {
 
 async fn accept(listener: TcpListener, server: String, fault: watch::Sender<Fault>, cut: broadcast::Sender<Cut>) {
     while let Ok((client, _)) = listener.accept().await {
-        tokio::spawn(serve(client, server.clone(), fault.subscribe(), cut.subscribe()));
+        tokio::spawn(serve(client, server.clone(), fault.clone(), cut.clone()));
     }
 }
 
-async fn serve(client: TcpStream, server: String, fault: watch::Receiver<Fault>, mut cut: broadcast::Receiver<Cut>) {
-    let Ok(server) = TcpStream::connect(server).await else { return };
-    // A close with a zero linger time sends a reset.
+async fn serve(mut client: TcpStream, server: String, fault: watch::Sender<Fault>, cut: broadcast::Sender<Cut>) {
+    let Ok(mut server) = TcpStream::connect(server).await else { return };
+    // Closing with a zero linger time sends a reset.
     client.set_zero_linger().unwrap();
-    let (from_client, to_client) = client.into_split();
-    let (from_server, to_server) = server.into_split();
-    let up = tokio::spawn(pump(from_client, to_server, fault.clone()));
-    let down = tokio::spawn(pump(from_server, to_client, fault));
-    let (stop_up, stop_down) = (up.abort_handle(), down.abort_handle());
-    let cutting = async {
-        while let Ok(cut) = cut.recv().await {
-            if cut == Cut::Reset {
-                return;
-            }
-            // Dropping the writing half ends this direction only.
-            stop_down.abort();
+    let (from_client, mut to_client) = client.split();
+    let (from_server, mut to_server) = server.split();
+    let up = pump(from_client, &mut to_server, fault.subscribe());
+    let down = async {
+        tokio::select! {
+            () = pump(from_server, &mut to_client, fault.subscribe()) => {}
+            () = told(cut.subscribe(), Cut::HalfClose) => {}
         }
+        let _ = to_client.shutdown().await;
+        std::future::pending::<()>().await;
     };
     tokio::select! {
-        () = cutting => {}
-        _ = up => {}
+        () = up => {}
+        () = down => {}
+        () = told(cut.subscribe(), Cut::Reset) => {}
     }
-    stop_up.abort();
-    stop_down.abort();
 }
 
-async fn pump(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut fault: watch::Receiver<Fault>) {
+async fn told(mut orders: broadcast::Receiver<Cut>, cut: Cut) {
+    while orders.recv().await != Ok(cut) {}
+}
+
+async fn pump(mut from: ReadHalf<'_>, to: &mut WriteHalf<'_>, mut fault: watch::Receiver<Fault>) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(length @ 1..) = from.read(&mut buffer).await {
         let mut rest = &buffer[..length];
