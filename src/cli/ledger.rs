@@ -20,7 +20,7 @@ enum Command {
     /// Print all rows as NDJSON.
     Export {
         /// Only this day, yyyy-mm-dd.
-        #[arg(long)]
+        #[arg(long, value_parser = output::day)]
         date: Option<String>,
     },
 }
@@ -35,7 +35,7 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
                 output::json(&report)?;
             } else {
                 output::report(&report.faults);
-                println!("{} chains, {} rows, {} faults", report.chains, report.rows, report.faults.len());
+                output::say!("{} chains, {} rows, {} faults", report.chains, report.rows, report.faults.len());
             }
             Ok(output::findings(!report.faults.is_empty()))
         }
@@ -60,7 +60,7 @@ async fn export(store: &crate::store::Store, date: &str) -> anyhow::Result<()> {
                 "chain": row.text(0), "seq": row.int(1), "at": row.int(2), "kind": row.text(3), "event_id": row.text(4), "system": row.text(5),
                 "date": row.text(6), "dataset": row.text(7), "body": body, "hash": row.text(9)
             });
-            println!("{line}");
+            output::say!("{line}");
         }
     }
 }

@@ -3,9 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::too_many_lines, reason = "a test fails by panicking, and so do its helpers")]
 
 mod bus;
+mod cli;
 mod deliver;
 mod identity;
 mod lake;
+mod ledger;
+mod road;
 mod simulate;
 mod sources;
+mod store;
 mod support;
+mod tidy;
