@@ -41,15 +41,14 @@ CREATE TABLE arrival (
 -- Effects that happened: the second try of a delivery finds its first here.
 CREATE TABLE receipt (delivery_id TEXT PRIMARY KEY, subscription TEXT NOT NULL, at BIGINT NOT NULL, receipt TEXT NOT NULL);
 
--- Set aside: rejected and parked messages with their bodies.
+-- Set aside: rejected and parked messages with their bodies. A letter that is parked, replaying or underway holds its key.
 CREATE TABLE dead (
-    id TEXT PRIMARY KEY, state TEXT NOT NULL,          -- parked, rejected, replayed, discarded
+    id TEXT PRIMARY KEY, state TEXT NOT NULL,          -- parked, rejected, replaying, underway, replayed, discarded
     stage TEXT NOT NULL, subscription TEXT NOT NULL,   -- stage: decode, map, route, deliver
     partition_key TEXT NOT NULL, event_id TEXT NOT NULL, occurrence TEXT NOT NULL,
     system TEXT NOT NULL, bookdate TEXT NOT NULL, dataset TEXT NOT NULL,
-    code TEXT NOT NULL, faults TEXT NOT NULL, body TEXT NOT NULL,
-    at BIGINT NOT NULL, place BIGINT NOT NULL,         -- order of filing: moment, and place within the batch
-    note TEXT NOT NULL
+    code TEXT NOT NULL, faults TEXT NOT NULL, body TEXT NOT NULL, at BIGINT NOT NULL, note TEXT NOT NULL,
+    place BIGINT NOT NULL            -- grows from letter to letter and is kept: letters of a key go on in its order
 );
 CREATE INDEX dead_state ON dead (state, stage, subscription);
 CREATE INDEX dead_key ON dead (partition_key);

@@ -22,6 +22,7 @@ pub mod error;
 pub mod govern;
 pub mod hub;
 pub mod identity;
+pub mod json;
 pub mod ledger;
 pub mod router;
 pub mod schema;

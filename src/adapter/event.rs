@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(event.contenthash, ContentHash::of(&event.data.record));
         assert_eq!(event.op(), Some(Op::Upsert));
         let said = ContentHash::of(&json!({"op": "upsert", "record": event.data.record}));
-        assert_eq!(event.id, EventId::derive(&System::from("tekun"), "person", "R1", &said));
+        assert_eq!(event.id, EventId::derive(&System::from("tekun"), "person", "R1", &said, 7));
     }
 
     #[test]

@@ -67,10 +67,10 @@ pub struct HandOver {
 /// Rows after mapping.
 #[derive(Default)]
 struct Mapped {
+    /// Day of the books of all of them. The bus may be away over midnight: what is counted later counts for this day.
+    bookdate: String,
     events: Vec<Event>,
     letters: Vec<Letter>,
-    /// The day on which the rows were read, whenever the bus has them.
-    bookdate: String,
 }
 
 impl HandOver {
@@ -135,12 +135,13 @@ impl HandOver {
         if let Some(object) = object {
             save_position(&mut tx, &self.spec.slug, object, &batch.next).await?;
         }
-        let refused_anew = dead::file(&mut tx, &self.shared.keys, &mapped.letters).await?.len();
+        // A refused row that comes again from the same place is the same letter, and counts once.
+        let refused_rows = dead::file(&mut tx, &self.shared.keys, &mapped.letters).await?.new;
         let records = match object {
-            Some(_) => mapped.events.len(),
+            Some(_) => occurrences(&mapped.events),
             None => fresh(&mut tx, &mapped.events).await?,
         };
-        self.count(&mut tx, &mapped.bookdate, records, refused_anew).await?;
+        self.count(&mut tx, &mapped.bookdate, records, refused_rows).await?;
         let entries: Vec<Entry> = mapped.letters.iter().map(refused).collect();
         self.chain.append(&mut tx, &entries).await?;
         tx.commit().await
@@ -182,6 +183,7 @@ impl HandOver {
             dataset: bad.object.clone(),
             faults: bad.faults.clone(),
             body: bad.raw.clone().into_bytes(),
+            place: None,
         }
     }
 }
@@ -203,6 +205,11 @@ fn refused(letter: &Letter) -> Entry {
         dataset: letter.dataset.clone(),
         body: json!({ "occurrence": letter.occurrence, "stage": letter.stage, "codes": codes }),
     }
+}
+
+/// The unit of the books: one place at the source may give the same record twice.
+fn occurrences(events: &[Event]) -> usize {
+    events.iter().map(|event| &event.occurrence).collect::<std::collections::HashSet<_>>().len()
 }
 
 /// Of pushed records, how many were not accepted before: a sender that did not hear the answer sends again.

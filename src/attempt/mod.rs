@@ -5,6 +5,8 @@
 //! that message is the culprit and is parked; its neighbours, which only happened to be in flight, go on.
 
 pub mod probe;
+#[cfg(test)]
+mod tests;
 
 use rustc_hash::FxHashMap;
 use serde_json::json;

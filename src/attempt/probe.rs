@@ -9,13 +9,15 @@ use tokio::{
 };
 
 /// Longest time one record may take in the child; a record that hangs is a culprit too.
-const TIME_LIMIT: Duration = Duration::from_secs(10);
+pub const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// How to start the child: this program with the hidden command `probe` and the same configuration.
 #[derive(Debug, Clone)]
 pub struct Child {
     pub program: PathBuf,
     pub arguments: Vec<String>,
+    /// Longest time for one record; see [`TIME_LIMIT`].
+    pub limit: Duration,
 }
 
 impl Child {
@@ -48,12 +50,19 @@ impl Child {
         let (mut input, output) = (child.stdin.take()?, child.stdout.take()?);
         let mut answers = BufReader::new(output).lines();
         // The child says `ready` when it has loaded its configuration: dying before that proves nothing.
-        timeout(TIME_LIMIT * 6, answers.next_line()).await.ok()?.ok()??;
+        let first = timeout(TIME_LIMIT * 6, answers.next_line()).await.ok()?.ok()??;
+        if first != "ready" {
+            return None;
+        }
         for (index, body) in bodies.iter().enumerate() {
             let line = [hex::encode(body).as_bytes(), b"\n"].concat();
-            let sent = input.write_all(&line).await.is_ok() && input.flush().await.is_ok();
-            let answered = sent && matches!(timeout(TIME_LIMIT, answers.next_line()).await, Ok(Ok(Some(_))));
-            if !answered {
+            // A child that does not read on, or does not answer, is as good as dead.
+            let exchange = async {
+                input.write_all(&line).await?;
+                input.flush().await?;
+                answers.next_line().await
+            };
+            if !matches!(timeout(self.limit, exchange).await, Ok(Ok(Some(_)))) {
                 return Some(index);
             }
         }

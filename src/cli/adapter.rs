@@ -64,7 +64,7 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
         Command::List(format) => list(&dir, format),
         Command::Run { system, input, object } => {
             let keys = global.config().map(|config| config.key_file()).ok().filter(|file| file.is_file());
-            let keys = keys.map_or_else(|| Ok(Keys::dry_run()), |file| Keys::load_or_create(&file))?;
+            let keys = keys.map_or_else(|| Ok(Keys::dry_run()), |file| Keys::load(&file))?;
             let spec = find(&dir, &system)?;
             tokio::task::spawn_blocking(move || map_file(&spec, &input, object.as_deref(), &keys)).await?
         }
@@ -100,7 +100,7 @@ fn list(dir: &Path, format: output::Format) -> anyhow::Result<ExitCode> {
     } else {
         let cell = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let cells = rows.iter().map(|row| [cell(&row["system"]), cell(&row["name"]), cell(&row["kind"]), cell(&row["objects"])]);
-        println!("{}", output::table(["system", "name", "source", "objects and datasets"], cells));
+        output::say!("{}", output::table(["system", "name", "source", "objects and datasets"], cells));
     }
     output::report(&faults);
     Ok(output::findings(!faults.is_empty()))
@@ -117,7 +117,7 @@ fn map_file(spec: &AdapterSpec, input: &Path, object: Option<&str>, keys: &Keys)
         output::fault_lines(&faults);
     };
     let each = |row: Result<crate::adapter::source::Row, Vec<Fault>>| match row.and_then(|row| Ok((object.mapper.run(&mut runtime, &row)?, row))) {
-        Ok((outputs, row)) => outputs.into_iter().for_each(|output| println!("{}", String::from_utf8_lossy(&maker.make(output, &row, &bookdate).to_bytes()))),
+        Ok((outputs, row)) => outputs.into_iter().for_each(|output| output::say!("{}", String::from_utf8_lossy(&maker.make(output, &row, &bookdate).to_bytes()))),
         Err(faults) => line(faults),
     };
     if let Err(faults) = sample::stream(spec, object, input, each) {
@@ -159,9 +159,9 @@ fn test(dir: &Path, system: Option<&str>, accept: bool, format: output::Format) 
         output::json(&json!({ "adapters": folders.len(), "cases": rows.len(), "failed": failed, "rows": rows }))?;
     } else {
         for row in rows.iter().filter(|row| row["passed"] == false) {
-            println!("{}", serde_json::to_string_pretty(row)?);
+            output::say!("{}", serde_json::to_string_pretty(row)?);
         }
-        println!("{} adapters, {} cases, {failed} failed", folders.len(), rows.len());
+        output::say!("{} adapters, {} cases, {failed} failed", folders.len(), rows.len());
     }
     Ok(output::findings(failed > 0 || rows.is_empty()))
 }

@@ -61,7 +61,7 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
     if format.is_json() {
         output::json(&pairs)?;
     } else {
-        println!("{}", table(&pairs));
+        output::say!("{}", table(&pairs));
     }
     Ok(ExitCode::SUCCESS)
 }

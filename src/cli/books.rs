@@ -10,7 +10,7 @@ use crate::ledger::books::{self, Line};
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// Only this day, yyyy-mm-dd.
-    #[arg(long)]
+    #[arg(long, value_parser = output::day)]
     date: Option<String>,
     #[command(flatten)]
     format: output::Format,
@@ -23,7 +23,7 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
     if args.format.is_json() {
         output::json(&json!({ "rows": lines }))?;
     } else {
-        println!("{}", table(&lines));
+        output::say!("{}", table(&lines));
     }
     Ok(output::findings(lines.iter().any(|line| line.gap != 0)))
 }

@@ -22,7 +22,7 @@ pub(super) fn run(global: &Global, format: output::Format) -> anyhow::Result<Exi
     if format.is_json() {
         output::json(&json!({ "checked": summary, "faults": faults }))?;
     } else if faults.is_empty() {
-        println!("good: {summary}");
+        output::say!("good: {summary}");
     } else {
         output::report(&faults);
     }

@@ -43,12 +43,14 @@ enum Command {
     Stop,
 }
 
+/// As [`dead::State`] writes them.
+const STATES: [&str; 6] = ["parked", "rejected", "replaying", "underway", "replayed", "discarded"];
+
 #[derive(clap::Args)]
 struct Which {
     #[arg(long)]
     id: Option<String>,
-    /// parked, rejected, replaying, replayed or discarded
-    #[arg(long)]
+    #[arg(long, value_parser = STATES)]
     state: Option<String>,
     #[arg(long)]
     system: Option<String>,
@@ -79,24 +81,24 @@ impl Which {
 
 pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode> {
     let (config, store) = global.store().await?;
-    let keys = Keys::load_or_create(&config.key_file())?;
+    let keys = Keys::load(&config.key_file())?;
     match args.command {
         Command::List { which, limit, format } => list(&store, which.filter(limit), format).await,
         Command::Show { id, format } => show(&store, &keys, id, format).await,
         Command::Replay(decision) => {
             let (filter, reason) = confirmed(&store, decision, "('parked', 'rejected') AND stage IN ('route', 'deliver')").await?;
             let count = replay::request(&store, keys.ledger, &filter, &reason).await.map_err(|error| error.fault())?;
-            println!("{count} letters are on their way; a running hub sends them, `civilhub dead stop` takes back the rest");
+            output::say!("{count} letters are on their way; a running hub sends them, `civilhub dead stop` takes back the rest");
             Ok(ExitCode::SUCCESS)
         }
         Command::Discard(decision) => {
             let (filter, reason) = confirmed(&store, decision, "('parked', 'rejected')").await?;
             let count = replay::discard(&store, keys.ledger, &filter, &reason).await.map_err(|error| error.fault())?;
-            println!("{count} letters are given up");
+            output::say!("{count} letters are given up");
             Ok(ExitCode::SUCCESS)
         }
         Command::Stop => {
-            println!("{} letters are parked again", replay::stop(&store).await.map_err(|error| error.fault())?);
+            output::say!("{} letters are parked again", replay::stop(&store).await.map_err(|error| error.fault())?);
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -118,7 +120,7 @@ async fn list(store: &Store, filter: Filter, format: output::Format) -> anyhow::
     if format.is_json() {
         output::json(&letters)?;
     } else {
-        println!("{}", table(&letters));
+        output::say!("{}", table(&letters));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -148,7 +150,7 @@ async fn show(store: &Store, keys: &Keys, id: String, format: output::Format) ->
     if format.is_json() {
         output::json(&json!({ "letter": letter, "body": body }))?;
     } else {
-        println!("{}\n{}", table(std::slice::from_ref(letter)), serde_json::to_string_pretty(&body)?);
+        output::say!("{}\n{}", table(std::slice::from_ref(letter)), serde_json::to_string_pretty(&body)?);
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -67,7 +67,7 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
     summary(&running, started.elapsed()).await?;
     if !args.once {
         if let Some(listen) = running.listen {
-            println!("\nThe hub stays up: http://{listen} shows its status. Ctrl-C ends it.");
+            output::say!("\nThe hub stays up: http://{listen} shows its status. Ctrl-C ends it.");
         }
         serve::stop_signal().await;
     }
@@ -159,10 +159,10 @@ fn bar(length: u64, template: &str) -> ProgressBar {
 async fn summary(running: &Running, took: Duration) -> anyhow::Result<()> {
     let hub = &running.hub;
     let lines = ledger::books::books(&hub.store, None, 0).await.map_err(|error| error.fault())?;
-    println!("\nThe books after {:.1} s\n{}", took.as_secs_f32(), books::table(&lines));
+    output::say!("\nThe books after {:.1} s\n{}", took.as_secs_f32(), books::table(&lines));
     let filter = Filter { state: Some("rejected".to_owned()), limit: 3, ..Filter::default() };
     let letters = crate::dead::list(&hub.store, &filter).await.map_err(|error| error.fault())?;
-    println!("\nThree rejected records and why (civilhub dead list --data {})\n{}", hub.config.hub.data.display(), dead::table(&letters));
+    output::say!("\nThree rejected records and why (civilhub dead list --data {})\n{}", hub.config.hub.data.display(), dead::table(&letters));
     show_trace(hub).await?;
     show_lake(hub).await
 }
@@ -176,7 +176,7 @@ async fn show_trace(hub: &Hub) -> anyhow::Result<()> {
     }
     if let Some(event) = rows.first().map(|row| row.text(0)) {
         let steps = ledger::trace::trace(&hub.store, &event).await.map_err(|error| error.fault())?;
-        println!("\nOne record's life (civilhub trace {event} --data {})\n{}", hub.config.hub.data.display(), trace::table(&steps));
+        output::say!("\nOne record's life (civilhub trace {event} --data {})\n{}", hub.config.hub.data.display(), trace::table(&steps));
     }
     Ok(())
 }
@@ -184,9 +184,9 @@ async fn show_trace(hub: &Hub) -> anyhow::Result<()> {
 async fn show_lake(hub: &Hub) -> anyhow::Result<()> {
     let root = hub.config.lake_url();
     let counts = lake::counts(&root, &std::collections::HashMap::new()).await.map_err(|error| failed(&error))?;
-    println!("\nThe lake\n{}", output::table(["table", "rows"], counts.iter().map(|(table, rows)| [table.clone(), rows.to_string()])));
+    output::say!("\nThe lake\n{}", output::table(["table", "rows"], counts.iter().map(|(table, rows)| [table.clone(), rows.to_string()])));
     if let Some((table, _)) = counts.first() {
-        println!("\nRead it with DuckDB:\n  duckdb -c \"INSTALL delta; LOAD delta; SELECT * FROM delta_scan('{root}/{table}') LIMIT 10\"");
+        output::say!("\nRead it with DuckDB:\n  duckdb -c \"INSTALL delta; LOAD delta; SELECT * FROM delta_scan('{root}/{table}') LIMIT 10\"");
     }
     Ok(())
 }

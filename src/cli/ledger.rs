@@ -20,7 +20,7 @@ enum Command {
     /// Print all rows as NDJSON.
     Export {
         /// Only this day, yyyy-mm-dd.
-        #[arg(long)]
+        #[arg(long, value_parser = output::day)]
         date: Option<String>,
     },
 }
@@ -29,13 +29,13 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
     let (config, store) = global.store().await?;
     match args.command {
         Command::Verify(format) => {
-            let keys = Keys::load_or_create(&config.key_file())?;
+            let keys = Keys::load(&config.key_file())?;
             let report = verify::verify(&store, &keys.ledger.verifying_key()).await.map_err(|error| error.fault())?;
             if format.is_json() {
                 output::json(&report)?;
             } else {
                 output::report(&report.faults);
-                println!("{} chains, {} rows, {} faults", report.chains, report.rows, report.faults.len());
+                output::say!("{} chains, {} rows, {} faults", report.chains, report.rows, report.faults.len());
             }
             Ok(output::findings(!report.faults.is_empty()))
         }
@@ -60,7 +60,7 @@ async fn export(store: &crate::store::Store, date: &str) -> anyhow::Result<()> {
                 "chain": row.text(0), "seq": row.int(1), "at": row.int(2), "kind": row.text(3), "event_id": row.text(4), "system": row.text(5),
                 "date": row.text(6), "dataset": row.text(7), "body": body, "hash": row.text(9)
             });
-            println!("{line}");
+            output::say!("{line}");
         }
     }
 }

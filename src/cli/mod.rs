@@ -154,6 +154,6 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
 async fn migrate(global: &Global) -> anyhow::Result<ExitCode> {
     let store = Store::open(&global.config()?.store_url()).await.map_err(|error| error.fault())?;
     store.migrate().await.map_err(|error| error.fault())?;
-    println!("the store is up to date");
+    output::say!("the store is up to date");
     Ok(ExitCode::SUCCESS)
 }

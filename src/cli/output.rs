@@ -1,6 +1,10 @@
 //! What commands print: tables or JSON on standard output, faults on standard error.
 
-use std::process::ExitCode;
+use std::{
+    fmt,
+    io::{ErrorKind, Write},
+    process::ExitCode,
+};
 
 use clap::{Args, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
@@ -37,6 +41,31 @@ impl Format {
     }
 }
 
+/// Prints one line of a result. Use it instead of `println!`, which panics when the reader (`head`, `less`) goes away.
+macro_rules! say {
+    ($($text:tt)*) => {
+        $crate::cli::output::line(format_args!($($text)*))
+    };
+}
+pub(crate) use say;
+
+/// See [`say`]. Without anybody to read the rest there is nothing left to do.
+pub(crate) fn line(text: fmt::Arguments<'_>) {
+    if let Err(error) = writeln!(std::io::stdout().lock(), "{text}") {
+        if error.kind() == ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        eprintln!("error: cannot write the result: {error}");
+        std::process::exit(1);
+    }
+}
+
+/// A day as an argument, `yyyy-mm-dd`.
+pub(crate) fn day(text: &str) -> Result<String, String> {
+    let format = time::macros::format_description!("[year]-[month]-[day]");
+    time::Date::parse(text, &format).map(crate::clock::iso_date).map_err(|_| "not a day such as 2017-07-03".to_owned())
+}
+
 /// A table with these headings; align it, print it.
 pub(crate) fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> Table {
     let mut table = Table::new();
@@ -51,7 +80,7 @@ pub(crate) fn table<const N: usize>(headings: [&str; N], rows: impl IntoIterator
 }
 
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    say!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use crate::{clock, config::keys::Keys, error::Faults, hub::{Plans, Secrets}, rou
 
 pub(super) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     let config = global.config()?;
-    let keys = Keys::load_or_create(&config.key_file())?;
+    let keys = Keys::load(&config.key_file())?;
     let plans = Plans::load(&config, &keys, Secrets::Optional).map_err(Faults)?;
     let mut output = std::io::stdout().lock();
     writeln!(output, "ready")?;

@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use super::{Global, output};
 use crate::{
-    adapter::decode::json::{self, Limits},
     config::keys::Keys,
     error::{Code, Fault, Faults},
     hub::{Plans, Secrets},
+    json::{self, Limits},
     schema,
 };
 
@@ -65,7 +65,7 @@ fn list(plans: &Plans, format: output::Format) -> anyhow::Result<ExitCode> {
     } else {
         let text = |row: &Value, field: &str| row[field].as_str().map_or_else(|| row[field].to_string(), str::to_owned);
         let cells = rows.iter().map(|row| [text(row, "schema"), text(row, "title"), text(row, "fields"), text(row, "persons")]);
-        println!("{}", output::table(["schema", "title", "fields", "person references"], cells));
+        output::say!("{}", output::table(["schema", "title", "fields", "person references"], cells));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -81,7 +81,7 @@ fn validate(plans: &Plans, schema: &str, input: &PathBuf) -> anyhow::Result<Exit
         if faults.is_empty() { good += 1 } else { bad += 1 }
         output::fault_lines(&faults.into_iter().map(|fault| fault.at_row(index as u64 + 1)).collect::<Vec<_>>());
     }
-    println!("{good} good, {bad} bad");
+    output::say!("{good} good, {bad} bad");
     Ok(output::findings(bad > 0))
 }
 
@@ -97,9 +97,9 @@ fn diff(global: &Global, old: &PathBuf, new: &PathBuf, format: output::Format) -
         output::json(&json!({ "dataset": dataset, "changes": changes, "adapters": touched.0, "partners": touched.1 }))?;
     } else {
         for change in &changes {
-            println!("{}", serde_json::to_string(change)?);
+            output::say!("{}", serde_json::to_string(change)?);
         }
-        println!("adapters: {}; partners: {}", touched.0.join(", "), touched.1.join(", "));
+        output::say!("adapters: {}; partners: {}", touched.0.join(", "), touched.1.join(", "));
     }
     if changes.iter().all(|change| change.compatible) {
         return Ok(ExitCode::SUCCESS);

@@ -40,7 +40,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         let rows = summary.systems.iter().map(|(system, numbers)| {
             [system.to_string(), numbers.rows.to_string(), numbers.rejected.to_string(), numbers.duplicates.to_string(), numbers.superseded.to_string()]
         });
-        println!("{}", output::table(["system", "rows", "to be rejected", "duplicate", "superseded"], rows));
+        output::say!("{}", output::table(["system", "rows", "to be rejected", "duplicate", "superseded"], rows));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -26,7 +26,7 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
     if args.format.is_json() {
         output::json(&steps)?;
     } else {
-        println!("{}", table(&steps));
+        output::say!("{}", table(&steps));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -45,6 +45,14 @@ impl Keys {
         }
     }
 
+    /// Reads the key file, for commands that only look: fresh keys beside an old store would make a second, wrong hub of it.
+    pub fn load(path: &Path) -> Result<Self, Fault> {
+        match fs::read_to_string(path) {
+            Ok(_) => Self::load_or_create(path),
+            Err(error) => Err(fault(path, &format!("the key file cannot be read: {}", error.kind()))),
+        }
+    }
+
     /// Fixed keys for dry runs that leave nothing behind, such as `civilhub adapter run`.
     pub fn dry_run() -> Self {
         Self { hmac: [7; 32], aes: [7; 32], ledger: Arc::new(SigningKey::from_bytes(&[7; 32])) }
@@ -115,4 +123,50 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
 
 fn fault(path: &Path, message: &str) -> Fault {
     Fault::new(BAD_KEYS, message).in_file(path.display().to_string()).hint("restore it from a copy, or give `keys.file`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_file_is_made_once_and_for_its_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep/keys.toml");
+        assert_eq!(Keys::load(&path).map(|_| ()).unwrap_err().code, BAD_KEYS);
+        assert!(!path.exists(), "looking makes nothing");
+        let first = Keys::load_or_create(&path).unwrap();
+        let second = Keys::load_or_create(&path).unwrap();
+        assert_eq!((first.hmac, first.aes, first.ledger.to_bytes()), (second.hmac, second.aes, second.ledger.to_bytes()));
+        assert_ne!(first.hmac, first.aes);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "no half-written file is left");
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keys.toml");
+        for text in ["", "hmac = 1", "hmac = \"00\"\naes = \"00\"\nledger = \"00\"", "x = \"\"", "\u{feff}"] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(Keys::load_or_create(&path).map(|_| ()).unwrap_err().code, BAD_KEYS, "{text}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_sealed_opens_with_the_same_key_and_unchanged_only() {
+        let keys = Keys::dry_run();
+        let sealed = keys.seal("张伟".as_bytes());
+        assert_eq!(keys.open(&sealed).as_deref(), Some("张伟".as_bytes()));
+        assert_ne!(sealed, keys.seal("张伟".as_bytes()), "a fresh nonce every time");
+        let other = Keys { aes: [8; 32], ..keys.clone() };
+        assert_eq!(other.open(&sealed), None);
+        let mut bytes = STANDARD.decode(&sealed).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        for text in [STANDARD.encode(bytes), String::new(), "###".to_owned(), STANDARD.encode([0; 12])] {
+            assert_eq!(keys.open(&text), None, "{text}");
+        }
+    }
 }

@@ -132,7 +132,22 @@ impl Config {
         if let Some(data) = data {
             config.hub.data = data.to_owned();
         }
-        Ok(config)
+        let faults = config.senseless(file);
+        if faults.is_empty() { Ok(config) } else { Err(faults) }
+    }
+
+    /// Values of the right kind with which a hub would stand still.
+    fn senseless(&self, file: Option<&Path>) -> Vec<Fault> {
+        let rules = [
+            (self.bus.partitions == 0, "bus.partitions", "1 or more"),
+            (self.bus.prefetch == 0, "bus.prefetch", "1 or more"),
+            (self.bus.confirm_timeout.is_zero(), "bus.confirm_timeout", "longer than nothing, such as 30s"),
+            (self.bus.kind == BusKind::Rabbitmq && self.bus.url.is_empty(), "bus.url", "amqp://user:password@host:5672/vhost"),
+            (self.lake.batch == 0, "lake.batch", "1 or more"),
+            (self.router.batch == 0, "router.batch", "1 or more"),
+        ];
+        let wrong = rules.into_iter().filter(|(wrong, ..)| *wrong);
+        wrong.map(|(_, key, expected)| bad(&format!("`{key}` does not make sense"), file).expected(expected)).collect()
     }
 
     /// URL of the store, with the default filled in.
@@ -183,4 +198,68 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text).ok_or_else(|| serde::de::Error::custom(format!("`{text}` is not a duration such as 500ms, 20s or 5m")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Faults;
+
+    fn load(text: &str) -> Result<Config, Vec<Fault>> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("hub.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(Some(&path), None)
+    }
+
+    #[test]
+    fn durations() {
+        for (text, millis) in
+            [("500ms", 500), ("20s", 20_000), ("5m", 300_000), ("2h", 7_200_000), ("1d", 86_400_000), ("0s", 0), ("5 s", 5_000)]
+        {
+            assert_eq!(parse_duration(text), Some(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "s", "5", "-5s", "1.5s", "5 weeks", "5S", "99999999999999999999s", "18446744073709551615d", "５s"] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_lies_over_the_defaults_and_a_flag_over_the_file() {
+        let config = load("[hub]\ndata = \"from-file\"\n[router]\nlinger = \"1s\"\n[env]\nBANK_SECRET = \"s\"").unwrap();
+        assert_eq!((config.hub.data.as_path(), config.router.linger), (Path::new("from-file"), Duration::from_secs(1)));
+        assert_eq!((config.router.batch, config.bus.kind), (512, BusKind::Embedded), "what the file does not name is as in the defaults");
+        assert_eq!(config.env.get("BANK_SECRET").map(String::as_str), Some("s"), "names of values keep their case");
+        assert_eq!(config.store_url(), "sqlite://from-file/hub.db");
+        let flagged = Config::load(None, Some(Path::new("/flag"))).unwrap();
+        assert_eq!((flagged.bus_dir(), flagged.key_file()), (PathBuf::from("/flag/bus"), PathBuf::from("/flag/keys.toml")));
+        assert_eq!((flagged.inbox(), flagged.lake_url()), (PathBuf::from("/flag/inbox"), "/flag/lake".to_owned()));
+    }
+
+    #[test]
+    fn every_unknown_key_and_every_senseless_value_is_named() {
+        let faults = load("[bus]\npartition = 3\n[rooter]\nbatch = 1\n[hub]\nfolder = \"x\"").unwrap_err();
+        let text = Faults(faults).to_string();
+        for part in ["`bus.partition`", "did you mean `bus.partitions`?", "`rooter`", "did you mean `router`?", "`hub.folder`", "hub.toml"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        let faults = load("[bus]\npartitions = 0\nprefetch = 0\nkind = \"rabbitmq\"\n[router]\nbatch = 0\n[lake]\nbatch = 0").unwrap_err();
+        assert_eq!(faults.len(), 5, "{faults:?}");
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_kind_is_named() {
+        for (text, part) in [
+            ("[bus]\nkind = \"kafka\"", "kafka"),
+            ("[router]\nlinger = \"soon\"", "soon"),
+            ("[bus]\npartitions = 70000", "70000"),
+            ("[bus]\npartitions = -1", "-1"),
+            ("hub = 5", "hub"),
+            ("[hub", "hub.toml"),
+        ] {
+            let faults = load(text).unwrap_err();
+            assert!(faults.iter().all(|fault| fault.code == BAD_CONFIG), "{text}");
+            assert!(Faults(faults.clone()).to_string().contains(part), "{text}: {faults:?}");
+        }
+    }
 }

@@ -9,10 +9,12 @@ use super::{Letter, State, file};
 use crate::{
     bus::{Bus, Queue, Received, Settle},
     config::keys::Keys,
-    deliver::worker::count,
-    envelope::{Event, event::attributes_of},
+    envelope::{
+        Event,
+        event::{attributes_of, stand_in},
+    },
     error::{Code, Fault},
-    router::check::stand_in,
+    ledger::arrival,
     store::{Error, Store},
 };
 
@@ -64,10 +66,10 @@ async fn set_aside(store: &Store, keys: &Keys, batch: &[Received]) -> Result<(),
     }
     let letters: Vec<Letter> = given_up.iter().map(|(_, letter)| letter.clone()).collect();
     let mut tx = store.begin().await?;
-    let fresh = file(&mut tx, keys, &letters).await?;
-    let of = |stage: &'static str| given_up.iter().filter(move |(_, letter)| letter.stage == stage).filter(|(_, letter)| fresh.contains(&letter.id)).map(|(event, _)| event);
+    let filed = file(&mut tx, keys, &letters).await?;
+    let of = |stage: &'static str| given_up.iter().filter(move |(_, letter)| letter.stage == stage).filter(|(_, letter)| filed.ids.contains(&letter.id)).map(|(event, _)| event);
     // A record that the router never counted is open with itself; a delivery is open since its dispatch.
-    count(&mut tx, of("route"), (1, 1)).await?;
-    count(&mut tx, of("deliver"), (0, 1)).await?;
+    arrival::add(&mut tx, of("route"), (1, 1)).await?;
+    arrival::add(&mut tx, of("deliver"), (0, 1)).await?;
     tx.commit().await
 }

@@ -1,9 +1,8 @@
 //! Dead letters: what was rejected or parked, with its body, its faults and a way back.
 
 pub mod collect;
+pub mod hold;
 pub mod replay;
-
-use std::collections::BTreeMap;
 
 use rustc_hash::FxHashSet;
 use serde::Serialize;
@@ -26,6 +25,8 @@ pub enum State {
     Rejected,
     /// An operator asked for it; a running hub sends it on its way.
     Replaying,
+    /// The bus has it again; the router or the lane has not dealt with it yet.
+    Underway,
     Replayed,
     Discarded,
 }
@@ -36,6 +37,7 @@ impl State {
             Self::Parked => "parked",
             Self::Rejected => "rejected",
             Self::Replaying => "replaying",
+            Self::Underway => "underway",
             Self::Replayed => "replayed",
             Self::Discarded => "discarded",
         }
@@ -60,14 +62,15 @@ pub struct Letter {
     pub faults: Vec<Fault>,
     /// As it came; sealed in the store.
     pub body: Vec<u8>,
+    /// Its turn among the letters of its key, if it has one from an earlier letter of the same message.
+    pub place: Option<i64>,
 }
 
 impl Letter {
     /// A letter about an event. Its id is derived, so that filing it twice keeps one.
     pub fn of_event(event: &Event, stage: &str, subscription: &str, state: State, faults: Vec<Fault>, body: &[u8]) -> Self {
-        let id = crate::envelope::Occurrence::derive(&event.id, &format!("{stage}/{subscription}/{}", event.occurrence));
         Self {
-            id: id.as_str().to_owned(),
+            id: letter_id(event, stage, subscription),
             state,
             stage: stage.to_owned(),
             subscription: subscription.to_owned(),
@@ -79,39 +82,68 @@ impl Letter {
             dataset: event.dataset().as_str().to_owned(),
             faults,
             body: body.to_vec(),
+            place: None,
         }
     }
 }
 
-/// Files letters inside a transaction and returns the ids of those that were not set aside already: filing a letter again
-/// changes nothing, unless it has been replayed or discarded since.
-pub async fn file(tx: &mut Tx, keys: &Keys, letters: &[Letter]) -> Result<FxHashSet<String>, Error> {
+/// Id of the letter that an event has at a stage, should it be set aside there.
+pub fn letter_id(event: &Event, stage: &str, subscription: &str) -> String {
+    crate::envelope::Occurrence::derive(&event.id, &format!("{stage}/{subscription}/{}", event.occurrence)).as_str().to_owned()
+}
+
+/// What filing did.
+#[derive(Debug, Default)]
+pub struct Filed {
+    /// Letters that are set aside now and were not before.
+    pub ids: FxHashSet<String>,
+    /// How many of them were never there at all.
+    pub new: usize,
+}
+
+/// Files letters inside a transaction. Filing a letter again changes nothing, unless it was replayed or discarded since:
+/// then it is set aside again, and keeps its place among the letters of its key.
+pub async fn file(tx: &mut Tx, keys: &Keys, letters: &[Letter]) -> Result<Filed, Error> {
+    // One letter twice in a batch is one letter; a statement may not touch a row twice.
+    let mut ids = FxHashSet::default();
+    let letters: Vec<&Letter> = letters.iter().filter(|letter| ids.insert(letter.id.as_str())).collect();
     if letters.is_empty() {
-        return Ok(FxHashSet::default());
+        return Ok(Filed::default());
     }
-    let row = |(place, letter): (usize, &Letter)| {
+    let old = json_ids(ids.iter().copied());
+    let known = tx.read("SELECT id FROM dead WHERE id IN (SELECT value ->> 0 FROM {rows})", &[old.into()]).await?.len();
+    let first = place();
+    let row = |(index, letter): (usize, &&Letter)| {
         let code = letter.faults.first().map(|fault| fault.code.to_string()).unwrap_or_default();
         // The second guard of lists: a sender may have named its file after a citizen.
         let faults = blank_numbers(&serde_json::to_string(&letter.faults).unwrap_or_default());
         json!([
             letter.id, letter.state.as_str(), letter.stage, letter.subscription, letter.partition_key, letter.event_id, letter.occurrence,
-            letter.system, letter.bookdate, letter.dataset, code, faults, keys.seal(&letter.body), place
+            letter.system, letter.bookdate, letter.dataset, code, faults, keys.seal(&letter.body), letter.place.unwrap_or(first + index as i64)
         ])
     };
-    // A statement may not touch a row twice: of equal ids the last one counts.
-    let last: BTreeMap<&str, (usize, &Letter)> = letters.iter().enumerate().map(|(place, letter)| (letter.id.as_str(), (place, letter))).collect();
-    let rows: Vec<Value> = last.into_values().map(row).collect();
+    let rows: Vec<Value> = letters.iter().enumerate().map(row).collect();
     let sql =
-        "INSERT INTO dead (id, state, stage, subscription, partition_key, event_id, occurrence, system, bookdate, dataset, code, faults, body, at, place, note) \
+        "INSERT INTO dead (id, state, stage, subscription, partition_key, event_id, occurrence, system, bookdate, dataset, code, faults, body, at, note, place) \
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, \
-         value ->> 10, value ->> 11, value ->> 12, $2, CAST(value ->> 13 AS BIGINT), '' FROM {rows} WHERE true \
-         ON CONFLICT (id) DO UPDATE SET state = excluded.state, code = excluded.code, faults = excluded.faults, at = excluded.at, place = excluded.place \
+         value ->> 10, value ->> 11, value ->> 12, $2, '', CAST(value ->> 13 AS BIGINT) FROM {rows} WHERE true \
+         ON CONFLICT (id) DO UPDATE SET state = excluded.state, code = excluded.code, faults = excluded.faults, at = excluded.at \
          WHERE dead.state NOT IN ('parked', 'rejected') RETURNING id";
     let filed = tx.read(sql, &[Value::Array(rows).to_string().into(), clock::millis().into()]).await?;
     let filed: FxHashSet<String> = filed.iter().map(|row| row.text(0)).collect();
     let counted = letters.iter().filter(|letter| filed.contains(&letter.id));
     counted.filter_map(|letter| Some((Stage::parse(&letter.stage)?, letter.faults.first()?.code))).for_each(|(stage, code)| record::dead_letter(stage, code));
-    Ok(filed)
+    Ok(Filed { ids: filed, new: letters.len() - known })
+}
+
+/// Nanoseconds since 1970. Writing a batch takes longer than one nanosecond a letter, so places of one key grow.
+fn place() -> i64 {
+    i64::try_from(clock::now().unix_timestamp_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Ids as the rows of a statement.
+pub(crate) fn json_ids<'a>(ids: impl Iterator<Item = &'a str>) -> String {
+    Value::Array(ids.map(|id| json!([id])).collect()).to_string()
 }
 
 /// What a list shows of a letter: no body, no personal data.
@@ -150,10 +182,10 @@ impl Filter {
     }
 }
 
-/// The letters that fit, oldest first.
+/// The letters that fit, those set aside longest ago first.
 pub async fn list(store: &Store, filter: &Filter) -> Result<Vec<Summary>, Error> {
     let sql = format!(
-        "SELECT id, state, stage, subscription, event_id, system, bookdate, dataset, code, faults FROM dead WHERE {} ORDER BY at, place, id LIMIT $6",
+        "SELECT id, state, stage, subscription, event_id, system, bookdate, dataset, code, faults FROM dead WHERE {} ORDER BY at, id LIMIT $6",
         Filter::WHERE
     );
     let mut args = filter.args();

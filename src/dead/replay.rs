@@ -1,29 +1,31 @@
 //! Replay and discard. An operator marks letters; a running hub sends them on their way, paced, and can be stopped.
 //!
 //! The command line needs no access to the bus, so it works beside a hub on the embedded bus and while no hub runs.
+//!
+//! A letter is `replaying` until the bus has it, `underway` until the router or the lane has dealt with it, and `replayed`
+//! from then on. Until then it holds its key (see [`super::hold`]); then what waited behind it follows by itself.
 
-use std::{hash::{Hash, Hasher}, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use ed25519_dalek::SigningKey;
-use rustc_hash::FxHasher;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::Filter;
+use super::{Filter, hold::FOLLOWERS, json_ids};
 use crate::{
-    bus::{Bus, Message, Route, send::{Ordered, publish_all}},
+    bus::{Bus, Confirm, Message, Route},
     config::keys::Keys,
-    envelope::{Event, Occurrence, SubscriptionId},
+    envelope::{Event, EventId, Occurrence, SubscriptionId},
     ledger::{Entry, Kind, chain::Chain},
     store::{Error, Row, Store, Tx},
     telemetry::{record, stage::Stage},
 };
 
-/// A delivery that is no longer set aside.
-const UNPARK: &str = "UPDATE arrival SET parked = parked - 1 FROM {rows} WHERE occurrence = value ->> 0 AND parked > 0";
-
 /// Letters sent in one go, once a second: the pace of a replay.
 const PER_SECOND: i64 = 500;
+
+/// What a decision needs to know of a letter.
+const RETURNING: &str = "RETURNING event_id, system, bookdate, dataset, occurrence, stage, subscription, partition_key";
 
 /// Marks the letters that fit for replay and writes the reason into the ledger. Returns how many.
 ///
@@ -31,73 +33,64 @@ const PER_SECOND: i64 = 500;
 /// from the source.
 pub async fn request(store: &Store, key: Arc<SigningKey>, filter: &Filter, reason: &str) -> Result<u64, Error> {
     let sql = format!(
-        "UPDATE dead SET state = 'replaying', note = $6 WHERE {} AND state IN ('parked', 'rejected') AND stage IN ('route', 'deliver') \
-         RETURNING event_id, system, bookdate, dataset, occurrence, stage, partition_key, subscription",
+        "UPDATE dead SET state = 'replaying', note = $6 WHERE {} AND state IN ('parked', 'rejected') \
+         AND stage IN ('route', 'deliver') {RETURNING}",
         Filter::WHERE
     );
-    decide(store, key, &sql, filter, reason, Kind::Replayed, UNPARK).await
-}
-
-/// Gives letters up for good, with a reason: the books count their records as rejected.
-pub async fn discard(store: &Store, key: Arc<SigningKey>, filter: &Filter, reason: &str) -> Result<u64, Error> {
-    let sql = format!(
-        "UPDATE dead SET state = 'discarded', note = $6 WHERE {} AND state IN ('parked', 'rejected') \
-         RETURNING event_id, system, bookdate, dataset, occurrence, stage, partition_key, subscription",
-        Filter::WHERE
-    );
-    let arrivals = "UPDATE arrival SET state = 'rejected', parked = CASE WHEN parked > 0 THEN parked - 1 ELSE 0 END FROM {rows} WHERE occurrence = value ->> 0";
-    decide(store, key, &sql, filter, reason, Kind::Discarded, arrivals).await
-}
-
-/// Takes back what a hub has not sent yet. Returns how many letters are set aside again.
-pub async fn stop(store: &Store) -> Result<u64, Error> {
-    let mut tx = store.begin().await?;
-    let count = put_back(&mut tx, "1 = 1", "[]").await?;
-    tx.commit().await?;
-    Ok(count)
-}
-
-/// Letters that are not sent after all become what they were: rejected if the books count their record so, else parked.
-async fn put_back(tx: &mut Tx, which: &str, rows: &str) -> Result<u64, Error> {
-    let sql = format!(
-        "UPDATE dead SET state = CASE WHEN stage = 'route' AND EXISTS \
-         (SELECT 1 FROM arrival WHERE arrival.occurrence = dead.occurrence AND arrival.state = 'rejected') THEN 'rejected' ELSE 'parked' END \
-         WHERE state = 'replaying' AND {which} AND $1 = $1 RETURNING occurrence, stage"
-    );
-    let back = tx.read(&sql, &[rows.into()]).await?;
-    let parked: Vec<Value> = back.iter().filter(|row| row.text(1) == "deliver").map(|row| json!([row.text(0)])).collect();
-    let sql = "UPDATE arrival SET parked = parked + 1 FROM {rows} WHERE occurrence = value ->> 0";
-    tx.execute(sql, &[Value::Array(parked).to_string().into()]).await?;
-    Ok(back.len() as u64)
-}
-
-async fn decide(store: &Store, key: Arc<SigningKey>, sql: &str, filter: &Filter, reason: &str, kind: Kind, arrivals: &str) -> Result<u64, Error> {
-    let mut chain = Chain::open(store, "operator", key).await?;
-    let mut tx = store.begin().await?;
-    let mut args = filter.args();
-    args.push(reason.into());
-    let mut rows = tx.read(sql, &args).await?;
-    let decided = rows.len();
-    rows.extend(followers(&mut tx, &rows, reason).await?);
-    let entries: Vec<Entry> = rows.iter().map(|row| entry(row, kind, reason)).collect();
-    let of = |rows: &[Row], stage_matters: bool| Value::Array(rows.iter().filter(|row| !stage_matters || row.text(5) == "deliver").map(|row| json!([row.text(4)])).collect()).to_string();
-    tx.execute(arrivals, &[of(&rows[..decided], kind == Kind::Replayed).into()]).await?;
-    tx.execute(UNPARK, &[of(&rows[decided..], true).into()]).await?;
-    chain.append(&mut tx, &entries).await?;
+    let (mut chain, mut tx) = (Chain::open(store, "operator", key).await?, store.begin().await?);
+    let rows = decide(&mut tx, &mut chain, &sql, filter, reason, Kind::Replayed).await?;
+    add_parked(&mut tx, rows.iter().filter(|row| row.text(5) == "deliver"), -1).await?;
     tx.commit().await?;
     Ok(rows.len() as u64)
 }
 
-/// What was only set aside behind a letter goes on its way with it, be the letter replayed or given up.
-async fn followers(tx: &mut Tx, decided: &[Row], reason: &str) -> Result<Vec<Row>, Error> {
-    let keys: Vec<Value> = decided.iter().map(|row| json!([row.text(6), row.text(5), row.text(7)])).collect();
-    let behind = [crate::router::BEHIND, crate::deliver::BEHIND, crate::deliver::webhook::KEY_HELD].map(|code| format!("'{code}'")).join(", ");
+/// Gives letters up for good, with a reason: the books count their records as rejected, and what waited behind them follows.
+pub async fn discard(store: &Store, key: Arc<SigningKey>, filter: &Filter, reason: &str) -> Result<u64, Error> {
     let sql = format!(
-        "UPDATE dead SET state = 'replaying', note = $2 WHERE state = 'parked' AND code IN ({behind}) \
-         AND partition_key || '/' || stage || '/' || subscription IN (SELECT (value ->> 0) || '/' || (value ->> 1) || '/' || (value ->> 2) FROM {{rows}}) \
-         RETURNING event_id, system, bookdate, dataset, occurrence, stage, partition_key, subscription"
+        "UPDATE dead SET state = 'discarded', note = $6 WHERE {} AND state IN ('parked', 'rejected') {RETURNING}",
+        Filter::WHERE
     );
-    tx.read(&sql, &[Value::Array(keys).to_string().into(), reason.into()]).await
+    let (mut chain, mut tx) = (Chain::open(store, "operator", key).await?, store.begin().await?);
+    let rows = decide(&mut tx, &mut chain, &sql, filter, reason, Kind::Discarded).await?;
+    let arrivals = "UPDATE arrival SET state = 'rejected', \
+                    open = CASE WHEN parked > 0 THEN open - CAST(value ->> 1 AS BIGINT) ELSE open END, \
+                    parked = CASE WHEN parked > 0 THEN parked - CAST(value ->> 1 AS BIGINT) ELSE 0 END \
+                    FROM {rows} WHERE occurrence = value ->> 0";
+    tx.execute(arrivals, &[per_occurrence(rows.iter()).into()]).await?;
+    let mut queues: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    for row in &rows {
+        queues.entry((row.text(5), row.text(6))).or_default().push(row.text(7));
+    }
+    for ((stage, subscription), keys) in &queues {
+        let entries = follow(&mut tx, stage, subscription, keys.iter().map(String::as_str)).await?;
+        chain.append(&mut tx, &entries).await?;
+    }
+    tx.commit().await?;
+    Ok(rows.len() as u64)
+}
+
+/// Takes back what the bus does not have yet. Returns how many letters are set aside again.
+pub async fn stop(store: &Store) -> Result<u64, Error> {
+    let mut tx = store.begin().await?;
+    let sql = format!("UPDATE dead SET state = {BACK} WHERE state = 'replaying' {RETURNING}");
+    let rows = tx.read(&sql, &[]).await?;
+    add_parked(&mut tx, rows.iter().filter(|row| row.text(5) == "deliver"), 1).await?;
+    tx.commit().await?;
+    Ok(rows.len() as u64)
+}
+
+/// The state that a marked letter had before: the books still say whether its record was rejected.
+const BACK: &str = "CASE WHEN stage = 'route' AND EXISTS \
+                    (SELECT 1 FROM arrival WHERE arrival.occurrence = dead.occurrence AND arrival.state = 'rejected') \
+                    THEN 'rejected' ELSE 'parked' END";
+
+async fn decide(tx: &mut Tx, chain: &mut Chain, sql: &str, filter: &Filter, reason: &str, kind: Kind) -> Result<Vec<Row>, Error> {
+    let mut args = filter.args();
+    args.push(reason.into());
+    let rows = tx.read(sql, &args).await?;
+    let entries: Vec<Entry> = rows.iter().map(|row| entry(row, kind, reason)).collect();
+    chain.append(tx, &entries).await?;
+    Ok(rows)
 }
 
 fn entry(row: &Row, kind: Kind, reason: &str) -> Entry {
@@ -105,11 +98,58 @@ fn entry(row: &Row, kind: Kind, reason: &str) -> Entry {
     Entry { kind, event_id: row.text(0), system: row.text(1), bookdate: row.text(2), dataset: row.text(3), body }
 }
 
+/// Adds to the count of parked deliveries of each letter's record. Two receivers may have parked the same record: a
+/// statement touches a row once, so the numbers are summed before.
+async fn add_parked(tx: &mut Tx, rows: impl Iterator<Item = &Row>, sign: i64) -> Result<(), Error> {
+    let sql = "UPDATE arrival SET parked = parked + $2 * CAST(value ->> 1 AS BIGINT) FROM {rows} WHERE occurrence = value ->> 0";
+    tx.execute(sql, &[per_occurrence(rows).into(), sign.into()]).await?;
+    Ok(())
+}
+
+/// `[occurrence, number of letters]` for each occurrence.
+fn per_occurrence<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
+    let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+    for row in rows {
+        *counts.entry(row.text(4)).or_default() += 1;
+    }
+    Value::Array(counts.into_iter().map(|(occurrence, count)| json!([occurrence, count])).collect()).to_string()
+}
+
+/// Closes letters that have gone through.
+pub async fn through(tx: &mut Tx, ids: impl Iterator<Item = &str>) -> Result<(), Error> {
+    let sql = "UPDATE dead SET state = 'replayed' WHERE state IN ('replaying', 'underway') AND id IN (SELECT value ->> 0 FROM {rows})";
+    tx.execute(sql, &[json_ids(ids).into()]).await?;
+    Ok(())
+}
+
+/// Marks what waits behind letters of these keys, now that they are through or given up. Returns the ledger's rows about it.
+///
+/// Only what waits for no other reason follows, and not past an older letter that is set aside for a reason of its own.
+pub async fn follow(tx: &mut Tx, stage: &str, subscription: &str, keys: impl Iterator<Item = &str>) -> Result<Vec<Entry>, Error> {
+    const NOTE: &str = "follows an earlier record of its key";
+    let codes = FOLLOWERS.map(|code| format!("'{code}'")).join(", ");
+    let sql = format!(
+        "UPDATE dead SET state = 'replaying', note = $4 \
+         WHERE state = 'parked' AND stage = $2 AND subscription = $3 AND partition_key IN (SELECT value ->> 0 FROM {{rows}}) \
+         AND code IN ({codes}) AND NOT EXISTS (SELECT 1 FROM dead AS older WHERE older.partition_key = dead.partition_key \
+         AND older.stage = dead.stage AND older.subscription = dead.subscription AND older.place < dead.place \
+         AND older.state IN ('parked', 'replaying', 'underway') AND older.code NOT IN ({codes})) {RETURNING}"
+    );
+    let rows = tx.read(&sql, &[json_ids(keys).into(), stage.into(), subscription.into(), NOTE.into()]).await?;
+    add_parked(tx, rows.iter().filter(|row| row.text(5) == "deliver"), -1).await?;
+    Ok(rows.iter().map(|row| entry(row, Kind::Replayed, NOTE)).collect())
+}
+
+/// The occurrence under which a routed letter goes on its way again: under its old one, which the router has counted, it
+/// would be taken for a repeat.
+pub fn occurrence_again(event: &EventId, occurrence: &str) -> Occurrence {
+    Occurrence::derive(event, &format!("replay/{occurrence}"))
+}
+
 /// The task of a running hub: sends marked letters on their way until cancelled.
 pub async fn run(bus: Arc<dyn Bus>, store: Store, keys: Keys, cancel: CancellationToken) {
     while !cancel.is_cancelled() {
-        let sent = send_some(bus.as_ref(), &store, &keys, &cancel).await;
-        if let Err(error) = &sent {
+        if let Err(error) = send_some(bus.as_ref(), &store, &keys).await {
             tracing::warn!(%error, "replay could not go on");
         }
         tokio::select! {
@@ -119,48 +159,63 @@ pub async fn run(bus: Arc<dyn Bus>, store: Store, keys: Keys, cancel: Cancellati
     }
 }
 
-async fn send_some(bus: &dyn Bus, store: &Store, keys: &Keys, cancel: &CancellationToken) -> Result<(), Error> {
-    let sql = "SELECT id, stage, subscription, occurrence, body FROM dead WHERE state = 'replaying' ORDER BY at, place, id LIMIT $1";
+/// One go, in the order in which the letters were set aside. What the bus does not confirm stays marked and is tried again;
+/// a younger letter of the key that went through before it waits at the other end.
+async fn send_some(bus: &dyn Bus, store: &Store, keys: &Keys) -> Result<(), Error> {
+    let sql = "SELECT id, stage, subscription, occurrence, body, at FROM dead WHERE state = 'replaying' ORDER BY place, id LIMIT $1";
     let rows = store.read(sql, &[PER_SECOND.into()]).await?;
     if rows.is_empty() {
         return Ok(());
     }
-    let letters: Vec<(&Row, Option<Ordered>)> = rows.iter().map(|row| (row, ordered(row, keys))).collect();
-    let messages = letters.iter().filter_map(|(_, message)| message.clone()).collect();
-    if !publish_all(bus, messages, cancel).await {
-        return Ok(());
+    let (mut sendable, mut messages, mut back) = (Vec::new(), Vec::new(), Vec::new());
+    for row in &rows {
+        match message(row, keys) {
+            Some(message) => {
+                sendable.push(row);
+                messages.push(message);
+            }
+            // Its body cannot be opened: sealed with other keys.
+            None => back.push(row),
+        }
     }
+    let (mut sent, mut refused) = (Vec::new(), 0);
+    for (row, confirm) in sendable.into_iter().zip(bus.publish(messages).await) {
+        match confirm {
+            Confirm::Stored => sent.push(row),
+            // There is no such queue: the receiver is gone.
+            Confirm::Returned => back.push(row),
+            Confirm::Nacked | Confirm::TimedOut | Confirm::Closed => refused += 1,
+        }
+    }
+    if refused + back.len() > 0 {
+        tracing::warn!(unconfirmed = refused, parked_again = back.len(), "part of a replay could not be sent");
+    }
+    mark_sent(store, &sent, &back).await
+}
+
+/// Only letters that are as they were read: one may have been dealt with, and marked anew, in the meantime.
+async fn mark_sent(store: &Store, sent: &[&Row], back: &[&Row]) -> Result<(), Error> {
+    let ids = |rows: &[&Row]| Value::Array(rows.iter().map(|row| json!([row.text(0), row.int(5)])).collect()).to_string();
+    let of = "FROM {rows} WHERE dead.id = value ->> 0 AND dead.at = CAST(value ->> 1 AS BIGINT) AND state = 'replaying'";
     let mut tx = store.begin().await?;
-    mark_sent(&mut tx, &letters).await?;
+    tx.execute(&format!("UPDATE dead SET state = 'underway' {of}"), &[ids(sent).into()]).await?;
+    let returned = tx.read(&format!("UPDATE dead SET state = {BACK} {of} RETURNING '', '', '', '', dead.occurrence, dead.stage"), &[ids(back).into()]).await?;
+    add_parked(&mut tx, returned.iter().filter(|row| row.text(5) == "deliver"), 1).await?;
     tx.commit().await?;
     for stage in [Stage::Route, Stage::Deliver] {
-        record::replayed(stage, letters.iter().filter(|(row, sent)| sent.is_some() && row.text(1) == stage.as_str()).count());
+        record::replayed(stage, sent.iter().filter(|row| row.text(1) == stage.as_str()).count());
     }
     Ok(())
 }
 
-/// A letter whose body cannot be opened (other keys) stays set aside.
-async fn mark_sent(tx: &mut Tx, letters: &[(&Row, Option<Ordered>)]) -> Result<(), Error> {
-    let ids = |sent: bool| Value::Array(letters.iter().filter(|(_, message)| message.is_some() == sent).map(|(row, _)| json!([row.text(0)])).collect()).to_string();
-    tx.execute("UPDATE dead SET state = 'replayed' WHERE id IN (SELECT value ->> 0 FROM {rows}) AND state = 'replaying'", &[ids(true).into()]).await?;
-    put_back(tx, "id IN (SELECT value ->> 0 FROM {rows})", &ids(false)).await?;
-    // What was counted as set aside is counted anew when it arrives under its new occurrence.
-    let routed: Vec<Value> = letters.iter().filter(|(row, message)| message.is_some() && row.text(1) == "route").map(|(row, _)| json!([row.text(3)])).collect();
-    tx.execute("DELETE FROM arrival WHERE occurrence IN (SELECT value ->> 0 FROM {rows})", &[Value::Array(routed).to_string().into()]).await?;
-    Ok(())
-}
-
-fn ordered(row: &Row, keys: &Keys) -> Option<Ordered> {
+fn message(row: &Row, keys: &Keys) -> Option<Message> {
     let body = keys.open(&row.text(4))?;
     let mut event: Event = serde_json::from_slice(&body).ok()?;
-    let mut hasher = FxHasher::default();
-    (row.text(2), event.partitionkey.as_str()).hash(&mut hasher);
-    let message = if row.text(1) == "deliver" {
-        Message { route: Route::Deliver(SubscriptionId::new(row.text(2))), id: event.deliveryid.as_ref()?.as_str().to_owned(), body: body.into() }
-    } else {
-        // The router has counted the old occurrence: under it the record would be taken for a repeat.
-        event.occurrence = Occurrence::derive(&event.id, &format!("replay/{}", row.text(3)));
-        Message { route: Route::Records { topic: event.routing_key(), key: event.partitionkey.clone() }, id: event.id.as_str().to_owned(), body: event.to_bytes().into() }
-    };
-    Some(Ordered { message, order: hasher.finish() })
+    if row.text(1) == "deliver" {
+        let id = event.deliveryid.as_ref()?.as_str().to_owned();
+        return Some(Message { route: Route::Deliver(SubscriptionId::new(row.text(2))), id, body: body.into() });
+    }
+    event.occurrence = occurrence_again(&event.id, &row.text(3));
+    let route = Route::Records { topic: event.routing_key(), key: event.partitionkey.clone() };
+    Some(Message { route, id: event.id.as_str().to_owned(), body: event.to_bytes().into() })
 }

@@ -17,10 +17,17 @@ use crate::{
     bus::{Bus, Queue, Received, Settle, Tag},
     clock,
     config::keys::Keys,
-    dead::{self, Letter, State},
-    envelope::{DeliveryId, Disposition, Event, SubscriptionId, event::attributes_of},
+    dead::{
+        self, Letter, State,
+        hold::{Held, Letters},
+        letter_id, replay,
+    },
+    envelope::{
+        DeliveryId, Disposition, Event, SubscriptionId,
+        event::{attributes_of, stand_in},
+    },
     error::Fault,
-    ledger::{Entry, Kind, chain::Chain},
+    ledger::{Entry, Kind, arrival, chain::Chain},
     store::{Error, Store, Tx},
     telemetry::{record, stage::{self, Stage}},
 };
@@ -52,6 +59,17 @@ struct Item {
     received: Received,
     delivery: Delivery,
     state: Step,
+    /// Its letter, if it was set aside before.
+    letter: Option<Held>,
+}
+
+/// What the store knows about a batch.
+#[derive(Default)]
+struct Known {
+    receipts: FxHashSet<String>,
+    letters: Letters,
+    /// Keys of which a delivery of this batch is set aside.
+    parked: FxHashSet<String>,
 }
 
 enum Step {
@@ -64,6 +82,11 @@ enum Step {
 }
 
 impl Item {
+    /// Whether it was a letter on its way again, and the receiver has it now.
+    fn has_ended(&self) -> bool {
+        self.letter.as_ref().is_some_and(Held::is_underway) && matches!(self.state, Step::Known | Step::Delivered(_))
+    }
+
     fn disposition(&self) -> Disposition {
         match &self.state {
             Step::Due => Disposition::Retry,
@@ -151,26 +174,45 @@ impl Worker {
         Ok(items.iter().map(|item| (item.received.tag, verdict(item))).collect())
     }
 
-    /// One look-up: which deliveries the receiver has, which keys are parked for it.
+    /// Which deliveries the receiver has, and which keys are held for it: one look-up, and a second one for the letters if any
+    /// key has some.
     async fn skip_known(&self, items: &mut [Item]) -> Result<(), Error> {
         let keys: Vec<Value> = items.iter().map(|item| json!([item.delivery.id.as_str(), item.delivery.event.partitionkey.as_str()])).collect();
         let sql = "SELECT 'r', delivery_id FROM receipt WHERE delivery_id IN (SELECT value ->> 0 FROM {rows}) \
-                   UNION ALL SELECT 'p', partition_key FROM dead \
-                   WHERE partition_key IN (SELECT value ->> 1 FROM {rows}) AND state = 'parked' AND stage = 'deliver' AND subscription = $2";
+                   UNION ALL SELECT DISTINCT 'p', '' FROM dead \
+                   WHERE partition_key IN (SELECT value ->> 1 FROM {rows}) AND stage = 'deliver' AND subscription = $2";
         let rows = self.store.read(sql, &[Value::Array(keys).to_string().into(), self.subscription.as_str().into()]).await?;
-        let (mut known, mut parked) = (FxHashSet::default(), FxHashSet::default());
-        for row in &rows {
-            if row.text(0) == "r" { known.insert(row.text(1)) } else { parked.insert(row.text(1)) };
+        let mut known = Known { receipts: rows.iter().filter(|row| row.text(0) == "r").map(|row| row.text(1)).collect(), ..Known::default() };
+        if rows.iter().any(|row| row.text(0) == "p") {
+            let batch: Vec<(&str, &str)> = items.iter().map(|item| (item.delivery.event.partitionkey.as_str(), item.delivery.event.id.as_str())).collect();
+            known.letters = Letters::look_up(&self.store, "deliver", self.subscription.as_str(), &batch).await?;
         }
-        for item in items.iter_mut().filter(|item| matches!(item.state, Step::Due)) {
-            // The same delivery twice in one batch: the second finds the first.
-            if !known.insert(item.delivery.id.as_str().to_owned()) {
-                item.state = Step::Known;
-            } else if parked.contains(item.delivery.event.partitionkey.as_str()) {
-                item.state = Step::Parked(behind());
-            }
+        for item in items {
+            self.judge(item, &mut known);
         }
         Ok(())
+    }
+
+    /// In the order of the batch: what is known, what is set aside already, what waits behind a letter, what is due.
+    fn judge(&self, item: &mut Item, known: &mut Known) {
+        let event = &item.delivery.event;
+        let (key, own) = (event.partitionkey.as_str(), letter_id(event, "deliver", self.subscription.as_str()));
+        item.letter = known.letters.find(key, |held| held.id == own).cloned();
+        // The same delivery twice in one batch: the second finds the first.
+        let received = !known.receipts.insert(item.delivery.id.as_str().to_owned());
+        // Set aside before, and the bus did not hear it; or its replay was taken back after the bus had it.
+        let aside = item.letter.as_ref().is_some_and(|letter| matches!(letter.state.as_str(), "parked" | "discarded"));
+        if received || aside {
+            item.state = Step::Known;
+        } else if matches!(item.state, Step::Due) && (known.parked.contains(key) || known.letters.is_held(key, item.letter.as_ref())) {
+            item.state = Step::Parked(behind());
+        }
+        if !aside {
+            known.letters.through(key, &own);
+        }
+        if matches!(item.state, Step::Parked(_)) {
+            known.parked.insert(key.to_owned());
+        }
     }
 
     /// Offers everything that is due. Returns the pause before the rest is offered again, if any is left.
@@ -208,16 +250,28 @@ impl Worker {
     }
 
     async fn try_commit(&self, chain: &mut Chain, items: &[Item]) -> Result<(), Error> {
-        let decided = items.iter().any(|item| matches!(item.state, Step::Delivered(_) | Step::Parked(_)));
-        if !decided {
+        let decided = |item: &Item| matches!(item.state, Step::Delivered(_) | Step::Parked(_)) || item.has_ended();
+        if !items.iter().any(decided) {
             return Ok(());
         }
         let mut tx = self.store.begin().await?;
         self.receipts(&mut tx, items).await?;
         self.park(&mut tx, items).await?;
-        let entries: Vec<Entry> = items.iter().filter_map(|item| self.entry(item)).collect();
+        let mut entries: Vec<Entry> = items.iter().filter_map(|item| self.entry(item)).collect();
+        entries.extend(self.close_letters(&mut tx, items).await?);
         chain.append(&mut tx, &entries).await?;
         tx.commit().await
+    }
+
+    /// Letters that the receiver has now are through, and what waited behind them follows.
+    async fn close_letters(&self, tx: &mut Tx, items: &[Item]) -> Result<Vec<Entry>, Error> {
+        let ended: Vec<(&Item, &Held)> = items.iter().filter(|item| item.has_ended()).filter_map(|item| Some((item, item.letter.as_ref()?))).collect();
+        if ended.is_empty() {
+            return Ok(Vec::new());
+        }
+        replay::through(tx, ended.iter().map(|(_, letter)| letter.id.as_str())).await?;
+        let keys = ended.iter().map(|(item, _)| item.delivery.event.partitionkey.as_str());
+        replay::follow(tx, "deliver", self.subscription.as_str(), keys).await
     }
 
     async fn receipts(&self, tx: &mut Tx, items: &[Item]) -> Result<(), Error> {
@@ -235,7 +289,7 @@ impl Worker {
         let args = [Value::Array(rows).to_string().into(), self.subscription.as_str().into(), clock::millis().into()];
         let fresh: FxHashSet<String> = tx.read(sql, &args).await?.iter().map(|row| row.text(0)).collect();
         let events = items.iter().filter(|item| matches!(item.state, Step::Delivered(_)) && fresh.contains(item.delivery.id.as_str())).map(|item| &item.delivery.event);
-        count(tx, events, (-1, 0)).await
+        arrival::add(tx, events, (-1, 0)).await
     }
 
     async fn park(&self, tx: &mut Tx, items: &[Item]) -> Result<(), Error> {
@@ -249,9 +303,9 @@ impl Worker {
         }
         let letters: Vec<Letter> = parked.iter().map(|(_, letter)| letter.clone()).collect();
         // A letter that was set aside before a crash is counted already.
-        let fresh = dead::file(tx, &self.keys, &letters).await?;
-        let events = parked.iter().filter(|(_, letter)| fresh.contains(&letter.id)).map(|(event, _)| *event);
-        count(tx, events, (0, 1)).await
+        let filed = dead::file(tx, &self.keys, &letters).await?;
+        let events = parked.iter().filter(|(_, letter)| filed.ids.contains(&letter.id)).map(|(event, _)| *event);
+        arrival::add(tx, events, (0, 1)).await
     }
 
     fn entry(&self, item: &Item) -> Option<Entry> {
@@ -268,22 +322,6 @@ impl Worker {
     }
 }
 
-/// Adds to the counts of open and parked deliveries. The router may not have counted the record yet, since it publishes
-/// before it commits: the row is then made here, and the router adds its own numbers to it.
-pub(crate) async fn count<'a>(tx: &mut Tx, events: impl Iterator<Item = &'a Event>, (open, parked): (i64, i64)) -> Result<(), Error> {
-    let rows: Vec<Value> = events.map(|event| json!([event.occurrence.as_str(), event.system().as_str(), event.bookdate])).collect();
-    if rows.is_empty() {
-        return Ok(());
-    }
-    tx.execute(
-        "INSERT INTO arrival (occurrence, system, bookdate, state, open, parked) SELECT value ->> 0, value ->> 1, value ->> 2, 'early', $2, $3 FROM {rows} WHERE true \
-         ON CONFLICT (occurrence) DO UPDATE SET open = arrival.open + excluded.open, parked = arrival.parked + excluded.parked",
-        &[Value::Array(rows).to_string().into(), open.into(), parked.into()],
-    )
-    .await?;
-    Ok(())
-}
-
 /// The one place that turns dispositions into acks. Parked deliveries are in the store by now.
 fn verdict(item: &Item) -> Settle {
     match item.disposition() {
@@ -295,6 +333,7 @@ fn verdict(item: &Item) -> Settle {
 fn settle_proven(items: &mut [Item]) {
     for item in items.iter_mut().filter(|item| !matches!(item.state, Step::Due)) {
         item.state = Step::Known;
+        item.letter = None;
     }
 }
 
@@ -309,9 +348,9 @@ fn open(received: Received, culprit: Option<Fault>) -> Item {
         (Some(_), None) => Step::Due,
         (None, None) => Step::Parked(Fault::new(NOT_A_DELIVERY, "the message is not a delivery of the hub")),
     };
-    let event = event.unwrap_or_else(|| crate::router::check::stand_in(&received.body));
+    let event = event.unwrap_or_else(|| stand_in(&received.body));
     let id = event.deliveryid.clone().unwrap_or_else(|| DeliveryId::new(received.id.as_str()));
-    Item { delivery: Delivery { id, event }, received, state }
+    Item { delivery: Delivery { id, event }, received, state, letter: None }
 }
 
 async fn pause(time: Duration, cancel: &CancellationToken) {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::id::{ContentHash, Dataset, DeliveryId, EventId, Occurrence, PartitionKey, SubscriptionId, System};
+use crate::clock;
 
 /// Media type of one event in structured mode.
 pub const MEDIA_TYPE: &str = "application/cloudevents+json";
@@ -131,13 +132,99 @@ impl Event {
     }
 }
 
-/// The attributes alone, for a message whose data must not be looked into. `None` if even they are not there.
+/// The attributes alone, for a message whose data must not be looked into. `None` if even they are not there, or cannot be
+/// kept (a text with U+0000).
 pub fn attributes_of(body: &[u8]) -> Option<Event> {
     let parts: std::collections::BTreeMap<String, &serde_json::value::RawValue> = serde_json::from_slice(body).ok()?;
     let mut attributes = serde_json::Map::new();
     for (name, raw) in parts.iter().filter(|(name, _)| *name != "data") {
+        if raw.get().contains("\\u0000") {
+            return None;
+        }
         attributes.insert(name.clone(), serde_json::from_str(raw.get()).ok()?);
     }
     attributes.insert("data".to_owned(), serde_json::json!({ "record": null }));
     serde_json::from_value(Value::Object(attributes)).ok()
+}
+
+/// Stands for a message that is no event, so that it is counted and kept like any other.
+pub fn stand_in(body: &[u8]) -> Event {
+    let content = ContentHash::of(&Value::String(hex::encode(body)));
+    let id = EventId::derive(&"unknown".into(), "message", "", &content, 0);
+    Event {
+        specversion: SpecVersion::V1,
+        occurrence: Occurrence::derive(&id, "bus"),
+        partitionkey: PartitionKey::new(id.as_str()),
+        id,
+        source: "/systems/unknown".to_owned(),
+        kind: format!("{}.event", Dataset::new("unknown")),
+        subject: String::new(),
+        time: clock::rfc3339(clock::now()),
+        dataschema: String::new(),
+        datacontenttype: "application/json".to_owned(),
+        division: "000000000000".to_owned(),
+        sequence: 0,
+        contenthash: content,
+        bookdate: clock::iso_date(clock::today()),
+        purpose: None,
+        authorization: None,
+        traceparent: None,
+        deliveryid: None,
+        subscription: None,
+        data: Data { record: Value::Null, quality: Vec::new() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// An event as text, with some attributes put in place of others.
+    fn body(change: Value) -> Vec<u8> {
+        let mut event = json!({
+            "specversion": "1.0", "id": "e1", "source": "/systems/tekun", "type": "person.upsert", "subject": "k1",
+            "time": "2017-07-03T09:00:00+08:00", "dataschema": "person/v1", "datacontenttype": "application/json",
+            "division": "220171000000", "sequence": 1, "partitionkey": "p1", "contenthash": "c1", "occurrence": "o1",
+            "bookdate": "2017-07-03", "data": { "record": { "name": "张伟" } }
+        });
+        event.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        serde_json::to_vec(&event).unwrap()
+    }
+
+    #[test]
+    fn parts_of_type_and_source() {
+        let event: Event = serde_json::from_slice(&body(json!({}))).unwrap();
+        assert_eq!((event.system().as_str(), event.dataset().as_str(), event.op()), ("tekun", "person", Some(Op::Upsert)));
+        assert_eq!(event.routing_key(), "person.220171.upsert");
+        assert_eq!(serde_json::from_slice::<Event>(&event.to_bytes()).unwrap(), event);
+        let odd: Event = serde_json::from_slice(&body(json!({ "type": "person", "source": "x", "division": "22" }))).unwrap();
+        assert_eq!((odd.system().as_str(), odd.dataset().as_str(), odd.op()), ("x", "person", None));
+        assert_eq!(odd.routing_key(), "person.000000.event");
+    }
+
+    #[test]
+    fn another_version_of_cloudevents_is_refused() {
+        assert!(serde_json::from_slice::<Event>(&body(json!({ "specversion": "0.3" }))).is_err());
+    }
+
+    #[test]
+    fn attributes_without_a_look_into_the_data() {
+        let text = String::from_utf8(body(json!({}))).unwrap();
+        let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
+        let event = attributes_of(text.replace(r#"{"record":{"name":"张伟"}}"#, r#""not an object""#).as_bytes()).unwrap();
+        assert_eq!((event.occurrence.as_str(), &event.data.record), ("o1", &Value::Null));
+        for bad in [&b"{"[..], b"[]", b"null", deep.as_bytes(), &body(json!({ "partitionkey": "a\u{0}b" })), &body(json!({ "sequence": "x" }))] {
+            assert_eq!(attributes_of(bad), None);
+        }
+    }
+
+    #[test]
+    fn a_stand_in_is_the_same_for_the_same_bytes_and_shows_none_of_them() {
+        let (one, other) = (stand_in(b"\xff\x00 secret"), stand_in(b"other"));
+        assert_eq!(one.id, stand_in(b"\xff\x00 secret").id);
+        assert_ne!((&one.id, &one.occurrence), (&other.id, &other.occurrence));
+        assert!(!String::from_utf8(one.to_bytes()).unwrap().contains("secret"));
+    }
 }

@@ -58,7 +58,7 @@ pub struct Outgoing {
     pub agreement: String,
     /// What the partner may use it for.
     pub purpose: String,
-    /// Derived from event and subscription: a repeat of the event has the same.
+    /// Derived from occurrence and subscription: a repeat of the occurrence has the same.
     pub delivery: DeliveryId,
     /// The copy: `purpose`, `deliveryid`, `subscription` set, only listed fields in `data`.
     pub event: Event,
@@ -177,7 +177,7 @@ impl Agreements {
 }
 
 fn project(event: &Event, agreement: &Agreement, receiver: &Receiver, today: Date) -> Outgoing {
-    let delivery = DeliveryId::derive(&event.id, &receiver.subscription);
+    let delivery = DeliveryId::derive(&event.occurrence, &receiver.subscription);
     let context = Context { keys: &receiver.keys, delivery: &delivery, today };
     let deleted = event.op() == Some(Op::Delete);
     let (record, withheld) = agreement.plan.project(&event.data.record, deleted, &context);

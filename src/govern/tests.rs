@@ -72,7 +72,7 @@ fn agreements() -> Agreements {
 
 fn event(op: &str, record: Value) -> Event {
     let content = ContentHash::of(&record);
-    let id = EventId::derive(&System::from("urban-dibao"), "pay", "1", &content);
+    let id = EventId::derive(&System::from("urban-dibao"), "pay", "1", &content, 7);
     let quality = |field: &str| Quality { rule: "trimmed".to_owned(), level: QualityLevel::Fix, field: field.to_owned() };
     Event {
         specversion: SpecVersion::V1,
@@ -146,7 +146,7 @@ fn a_copy_names_its_delivery_and_gives_no_hash_of_the_whole() {
     let event = event("upsert", record());
     let first = agreements.outgoing(&event, TODAY).remove(0);
     let again = agreements.outgoing(&event, TODAY).remove(0);
-    assert_eq!(first.event.deliveryid, Some(DeliveryId::derive(&event.id, &"bank-jlbank".into())));
+    assert_eq!(first.event.deliveryid, Some(DeliveryId::derive(&event.occurrence, &"bank-jlbank".into())));
     assert_eq!(first.event.subscription, Some("bank-jlbank".into()));
     assert_eq!(first.event.purpose.as_deref(), Some("payroll"));
     assert_ne!(first.event.contenthash, event.contenthash);

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use crate::{
     adapter::spec::{self, AdapterSpec},
-    attempt::probe::Child,
+    attempt::probe::{Child, TIME_LIMIT},
     bus::{Bus, Topology, embedded::EmbeddedBus, rabbit::{RabbitBus, RabbitOptions}, watched::{Departures, Watched}},
     config::{BusKind, Config, keys::Keys},
     domain::codes::CodeLists,
@@ -129,5 +129,5 @@ fn child(config: &Config, file: Option<&Path>) -> Option<Child> {
     if let Some(file) = file {
         arguments.extend(["--config".to_owned(), file.display().to_string()]);
     }
-    Some(Child { program, arguments })
+    Some(Child { program, arguments, limit: TIME_LIMIT })
 }

@@ -49,11 +49,12 @@ pub async fn books(store: &Store, date: Option<&str>, waiting: u64) -> Result<Ve
         line(&mut lines, &row).rejected += row.int(2);
     }
     let mut waiting = i64::try_from(waiting).unwrap_or(i64::MAX);
-    let mut rows: Vec<Line> = lines.into_values().filter(|line| date.is_none_or(|date| date == line.date)).collect();
-    for line in &mut rows {
-        close(line, &mut waiting);
+    // In the order of days, and before a day is picked out: a day's line is the same alone and among all.
+    let mut early = BTreeMap::new();
+    for line in lines.values_mut() {
+        close(line, early.entry(line.system.clone()).or_default(), &mut waiting);
     }
-    Ok(rows)
+    Ok(lines.into_values().filter(|line| date.is_none_or(|date| date == line.date)).collect())
 }
 
 /// The records on the bus that no router has counted, as last seen by a running hub.
@@ -87,14 +88,57 @@ async fn arrivals(store: &Store, lines: &mut Lines) -> Result<(), Error> {
     Ok(())
 }
 
-/// Fills in what is on its way to the router, and the gap.
-fn close(line: &mut Line, waiting: &mut i64) {
-    // A source that died between confirm and commit, and then read something newer, has handed over one more than it
-    // says; what arrived has been received, whoever counted it.
-    let handed_over = line.handed_over.max(line.arrived);
+/// Fills in what is on its way to the router, and the gap. `early` counts records of the system that arrived on earlier days
+/// and that the source had not counted then.
+fn close(line: &mut Line, early: &mut i64, waiting: &mut i64) {
+    // A source that died between confirm and commit counts what it handed over when it reads it again, perhaps on another
+    // day; if it reads something newer instead, never. What arrived has been received, whoever counted it.
+    let counted_late = (line.handed_over - line.arrived).clamp(0, *early);
+    *early += (line.arrived - line.handed_over).max(0) - counted_late;
+    let handed_over = line.handed_over.max(line.arrived) - counted_late;
     let on_the_bus = (handed_over - line.arrived).min(*waiting);
     *waiting -= on_the_bus;
     line.in_flight += on_the_bus;
     line.received = handed_over + line.refused;
     line.gap = line.received - line.delivered - line.rejected - line.parked - line.superseded - line.duplicate - line.in_flight;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(handed_over: i64, delivered: i64) -> Line {
+        Line { handed_over, arrived: delivered, delivered, ..Line::default() }
+    }
+
+    #[test]
+    fn a_day_closes() {
+        // (handed over, arrived and delivered, early, waiting) -> (received, in flight, gap, early, waiting)
+        for (given, expected) in [
+            ((5, 5, 0, 0), (5, 0, 0, 0, 0)),
+            // On the bus, as far as the bus says so.
+            ((5, 3, 0, 2), (5, 2, 0, 0, 0)),
+            ((5, 3, 0, 9), (5, 2, 0, 0, 7)),
+            // One is lost.
+            ((5, 3, 0, 1), (5, 1, 1, 0, 0)),
+            // The source died before it counted, and what waits belongs to somebody else.
+            ((0, 4, 0, 1), (4, 0, 0, 4, 1)),
+            // It counts on the next day what arrived on the day before; a true loss beside it still shows.
+            ((4, 0, 4, 0), (0, 0, 0, 0, 0)),
+            ((6, 1, 4, 0), (2, 0, 1, 0, 0)),
+            ((2, 2, 3, 0), (2, 0, 0, 3, 0)),
+        ] {
+            let (handed_over, delivered, mut early, mut waiting) = given;
+            let mut line = line(handed_over, delivered);
+            close(&mut line, &mut early, &mut waiting);
+            assert_eq!((line.received, line.in_flight, line.gap, early, waiting), expected, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn refused_rows_are_received_and_rejected() {
+        let mut line = Line { refused: 2, rejected: 2, ..line(1, 1) };
+        close(&mut line, &mut 0, &mut 0);
+        assert_eq!((line.received, line.gap), (3, 0));
+    }
 }

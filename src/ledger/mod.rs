@@ -3,6 +3,7 @@
 //! Every writer (a router partition, a deliver lane, an adapter, an operator) has a chain of its own, so that chains never
 //! wait for one another. A row hashes the row before it; the end of a chain is signed at every commit.
 
+pub mod arrival;
 pub mod books;
 pub mod chain;
 pub mod trace;

@@ -1,15 +1,13 @@
 //! The part of routing that only looks at one record: parse, then every fault of the schema.
 
 use bytes::Bytes;
-use serde_json::Value;
 
 use super::{Fate, Item, NOT_AN_EVENT};
 use crate::{
-    adapter::decode::json::{self, Limits},
-    clock,
-    envelope::{ContentHash, Data, Dataset, Event, EventId, Occurrence, Op, PartitionKey, event::SpecVersion},
+    envelope::{Event, Op, event::stand_in},
     error::Fault,
     govern::Agreements,
+    json::{self, Limits},
     schema::SchemaRegistry,
     telemetry::log::blank_numbers,
 };
@@ -20,9 +18,9 @@ pub(crate) fn check(body: &Bytes, registry: &SchemaRegistry) -> Item {
         Ok(event) => {
             let faults = validate(&event, registry);
             let fate = if faults.is_empty() { Fate::Open } else { Fate::Rejected(faults) };
-            Item { event, body: body.clone(), fate, persons: Vec::new() }
+            Item::new(event, body, fate)
         }
-        Err(faults) => Item { event: stand_in(body), body: body.clone(), fate: Fate::Rejected(faults), persons: Vec::new() },
+        Err(faults) => Item::new(stand_in(body), body, Fate::Rejected(faults)),
     }
 }
 
@@ -80,33 +78,5 @@ fn validate(event: &Event, registry: &SchemaRegistry) -> Vec<Fault> {
         // A delete carries the key only.
         Some(Op::Delete) => Vec::new(),
         Some(Op::Upsert | Op::Event) => schema.validate(&event.data.record),
-    }
-}
-
-/// Stands for a message that is no event, so that it is counted and kept like any other.
-pub(crate) fn stand_in(body: &[u8]) -> Event {
-    let content = ContentHash::of(&Value::String(hex::encode(body)));
-    let id = EventId::derive(&"unknown".into(), "message", "", &content, 0);
-    Event {
-        specversion: SpecVersion::V1,
-        occurrence: Occurrence::derive(&id, "bus"),
-        partitionkey: PartitionKey::new(id.as_str()),
-        id,
-        source: "/systems/unknown".to_owned(),
-        kind: format!("{}.event", Dataset::new("unknown")),
-        subject: String::new(),
-        time: clock::rfc3339(clock::now()),
-        dataschema: String::new(),
-        datacontenttype: "application/json".to_owned(),
-        division: "000000000000".to_owned(),
-        sequence: 0,
-        contenthash: content,
-        bookdate: clock::iso_date(clock::today()),
-        purpose: None,
-        authorization: None,
-        traceparent: None,
-        deliveryid: None,
-        subscription: None,
-        data: Data { record: Value::Null, quality: Vec::new() },
     }
 }

@@ -2,10 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::{Fate, Item, fence::{object_id, said}};
+use super::{
+    Fate, Item,
+    fence::{object_id, said},
+};
 use crate::{
     config::keys::Keys,
-    dead::{self, Letter},
+    dead::{self, Letter, replay},
     envelope::Event,
     ledger::{Entry, Kind, chain::Chain},
     store::{Error, Store, Tx},
@@ -34,7 +37,21 @@ async fn try_commit(store: &Store, keys: &Keys, chain: &mut Chain, items: &[Item
     dead::file(&mut tx, keys, &letters).await?;
     let entries: Vec<Entry> = decided.iter().flat_map(|item| entries(item)).collect();
     chain.append(&mut tx, &entries).await?;
+    let followers = close_letters(&mut tx, &decided).await?;
+    chain.append(&mut tx, &followers).await?;
     tx.commit().await
+}
+
+/// Letters that came by again are through: they are counted under their new occurrence, and what waited behind them follows.
+async fn close_letters(tx: &mut Tx, decided: &[&Item]) -> Result<Vec<Entry>, Error> {
+    let letters: Vec<_> = decided.iter().filter_map(|item| Some((item, item.letter.as_ref()?))).collect();
+    if letters.is_empty() {
+        return Ok(Vec::new());
+    }
+    replay::through(tx, letters.iter().map(|(_, letter)| letter.id.as_str())).await?;
+    let occurrences = dead::json_ids(letters.iter().map(|(_, letter)| letter.occurrence.as_str()));
+    tx.execute("DELETE FROM arrival WHERE occurrence IN (SELECT value ->> 0 FROM {rows})", &[occurrences.into()]).await?;
+    replay::follow(tx, "route", "", letters.iter().map(|(item, _)| item.event.partitionkey.as_str())).await
 }
 
 async fn count(tx: &mut Tx, decided: &[&Item]) -> Result<(), Error> {
@@ -66,19 +83,14 @@ async fn count(tx: &mut Tx, decided: &[&Item]) -> Result<(), Error> {
 async fn raise_fence(tx: &mut Tx, decided: &[&Item]) -> Result<(), Error> {
     // Of one object only the last word in the batch: a statement may not touch a row twice.
     let mut last = std::collections::BTreeMap::new();
-    for item in decided.iter().filter(|item| matches!(item.fate, Fate::Dispatched(_) | Fate::Duplicate)) {
+    for item in decided.iter().filter(|item| matches!(item.fate, Fate::Dispatched(_) | Fate::Duplicate { later: true })) {
         let event = &item.event;
-        let row = json!([object_id(event), event.sequence, said(event), event.id.as_str()]);
-        // A repeat that is older than the last word raises nothing.
-        let newer = last.get(&object_id(event)).is_none_or(|(sequence, _)| *sequence <= event.sequence);
-        if newer {
-            last.insert(object_id(event), (event.sequence, row));
-        }
+        last.insert(object_id(event), json!([object_id(event), event.sequence, said(event), event.id.as_str()]));
     }
     if last.is_empty() {
         return Ok(());
     }
-    let rows: Vec<Value> = last.into_values().map(|(_, row)| row).collect();
+    let rows: Vec<Value> = last.into_values().collect();
     tx.execute(
         "INSERT INTO fence (object_id, sequence, said, event_id) \
          SELECT value ->> 0, CAST(value ->> 1 AS BIGINT), value ->> 2, value ->> 3 FROM {rows} WHERE true \
@@ -96,7 +108,9 @@ fn letter(item: &Item) -> Option<Letter> {
         Fate::Parked(fault) => (dead::State::Parked, vec![fault.clone()]),
         _ => return None,
     };
-    Some(Letter::of_event(&item.event, "route", "", state, faults, &item.body))
+    // Set aside again, it keeps its turn.
+    let place = item.letter.as_ref().map(|letter| letter.place);
+    Some(Letter { place, ..Letter::of_event(&item.event, "route", "", state, faults, &item.body) })
 }
 
 fn entries(item: &Item) -> Vec<Entry> {
@@ -116,7 +130,7 @@ fn entries(item: &Item) -> Vec<Entry> {
         Fate::Rejected(faults) => entries.push(Entry::of(Kind::Rejected, event, codes(faults))),
         Fate::Parked(fault) => entries.push(Entry::of(Kind::Parked, event, codes(std::slice::from_ref(fault)))),
         Fate::Superseded => entries.push(Entry::of(Kind::Superseded, event, json!({ "occurrence": occurrence }))),
-        Fate::Duplicate => entries.push(Entry::of(Kind::Duplicate, event, json!({ "occurrence": occurrence }))),
+        Fate::Duplicate { .. } => entries.push(Entry::of(Kind::Duplicate, event, json!({ "occurrence": occurrence }))),
         _ => {}
     }
     entries

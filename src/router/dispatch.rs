@@ -2,13 +2,13 @@
 
 use std::hash::{Hash, Hasher};
 
-use rustc_hash::FxHasher;
+use rustc_hash::{FxHashSet, FxHasher};
 use time::Date;
 
-use super::{Fate, Item, NO_AGREEMENT};
+use super::{Fate, Item, NO_AGREEMENT, fence::behind};
 use crate::{
     bus::{Message, Route, send::Ordered},
-    envelope::SubscriptionId,
+    envelope::{PartitionKey, SubscriptionId},
     error::Fault,
     govern::{Agreements, Outgoing},
     telemetry::trace,
@@ -24,11 +24,18 @@ pub(crate) struct Copy {
     order: u64,
 }
 
-/// Decides the receivers of every open record.
+/// Decides the receivers of every open record. One without a receiver holds back the rest of its key, in this batch as in
+/// the next.
 pub(crate) fn dispatch(items: &mut [Item], agreements: &Agreements, today: Date) {
+    let mut held: FxHashSet<PartitionKey> = FxHashSet::default();
     for item in items.iter_mut().filter(|item| matches!(item.fate, Fate::Open)) {
+        if held.contains(&item.event.partitionkey) {
+            item.fate = behind();
+            continue;
+        }
         let copies: Vec<Copy> = agreements.outgoing(&item.event, today).into_iter().map(copy).collect();
         item.fate = if copies.is_empty() {
+            held.insert(item.event.partitionkey.clone());
             let fault = Fault::new(NO_AGREEMENT, format!("no agreement in force covers `{}`", item.event.dataset()));
             Fate::Parked(fault.hint("add one under config/partners, then `civilhub dead replay`"))
         } else {

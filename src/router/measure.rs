@@ -12,7 +12,7 @@ fn word(fate: &Fate) -> &'static str {
     match fate {
         Fate::Open => "open",
         Fate::Seen => "seen",
-        Fate::Duplicate => "duplicate",
+        Fate::Duplicate { .. } => "duplicate",
         Fate::Superseded => "superseded",
         Fate::Dispatched(_) => "dispatched",
         Fate::Rejected(_) => "rejected",

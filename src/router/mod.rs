@@ -20,6 +20,7 @@ use crate::{
     attempt::probe::Child,
     bus::Bus,
     config::keys::Keys,
+    dead::hold::Held,
     domain::keyed_hash::KeyedHash,
     envelope::{Disposition, Event},
     error::{Code, Fault},
@@ -66,7 +67,10 @@ pub(crate) enum Fate {
     Open,
     /// Counted before: a repeat of the bus or of a publisher that did not hear the confirm.
     Seen,
-    Duplicate,
+    /// The same as the last word of its object; `later` if with a higher sequence.
+    Duplicate {
+        later: bool,
+    },
     Superseded,
     Dispatched(Vec<dispatch::Copy>),
     Rejected(Vec<Fault>),
@@ -80,13 +84,21 @@ pub(crate) struct Item {
     pub body: bytes::Bytes,
     pub fate: Fate,
     pub persons: Vec<String>,
+    /// The letter that it was, if it was set aside before and is on its way again.
+    pub letter: Option<Held>,
+}
+
+impl Item {
+    fn new(event: Event, body: &bytes::Bytes, fate: Fate) -> Self {
+        Self { event, body: body.clone(), fate, persons: Vec::new(), letter: None }
+    }
 }
 
 impl Fate {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Open => Disposition::Retry,
-            Self::Seen | Self::Duplicate | Self::Superseded | Self::Dispatched(_) => Disposition::Accept,
+            Self::Seen | Self::Duplicate { .. } | Self::Superseded | Self::Dispatched(_) => Disposition::Accept,
             Self::Rejected(faults) => Disposition::Reject(faults.clone()),
             Self::Parked(fault) => Disposition::Park(fault.clone()),
         }

@@ -10,7 +10,10 @@ use crate::{
     attempt,
     bus::{Consumer, Queue, Received, Settle, Tag, send::publish_all},
     clock,
-    envelope::Disposition,
+    envelope::{
+        Disposition,
+        event::{attributes_of, stand_in},
+    },
     error::Fault,
     ledger::chain::Chain,
     store::Error,
@@ -103,8 +106,8 @@ async fn culprits(router: &Router, batch: &[Received]) -> Result<Vec<(usize, Fau
 
 /// A culprit is not looked into: even parsing may be what kills.
 fn untouched(received: &Received, fault: &Fault) -> Item {
-    let event = crate::envelope::event::attributes_of(&received.body).unwrap_or_else(|| super::check::stand_in(&received.body));
-    Item { event, body: received.body.clone(), fate: Fate::Parked(fault.clone()), persons: Vec::new() }
+    let event = attributes_of(&received.body).unwrap_or_else(|| stand_in(&received.body));
+    Item::new(event, &received.body, Fate::Parked(fault.clone()))
 }
 
 /// The one place that turns dispositions into acks. Parked and rejected records are in the store by now.

@@ -4,8 +4,16 @@
 //! batches: a batch travels as one JSON array in one parameter and is unfolded by the database, so a statement is one
 //! round trip whatever its size. Write `FROM {rows}` for the unfolded parameter `$1` and `value ->> 'field'` for its
 //! fields (always text in PostgreSQL: wrap numbers as `CAST(value ->> 'n' AS BIGINT)`).
+//!
+//! PostgreSQL cannot keep the character U+0000, and refuses a whole batch for one of them. Sources and the router refuse
+//! such texts by name; one that comes in by another way is kept as U+FFFD, on both backends, so that it stops nobody.
 
-use std::{str::FromStr, sync::Arc, time::{Duration, Instant}};
+use std::{
+    borrow::Cow,
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use sqlx::{
     AnyPool, AssertSqlSafe, Row as _,
@@ -53,14 +61,20 @@ impl From<sqlx::Error> for Error {
                 Self::Unreachable(error.to_string())
             }
             // The detail of a database error may quote row values: only its code and constraint leave this module.
-            sqlx::Error::Database(database) => Self::Failed(format!(
-                "code {}, constraint {}",
-                database.code().unwrap_or_default(),
-                database.constraint().unwrap_or("none")
-            )),
+            sqlx::Error::Database(database) => {
+                let code = database.code().unwrap_or_default();
+                let text = format!("code {code}, constraint {}", database.constraint().unwrap_or("none"));
+                if is_away(&code) { Self::Unreachable(text) } else { Self::Failed(text) }
+            }
             _ => Self::Failed(error.to_string()),
         }
     }
+}
+
+/// SQLSTATE classes of PostgreSQL that speak of the connection, not of the statement: no connection (08), who are you (28),
+/// no such database (3D), no resources (53: too many connections, no memory), the server is stopping or starting (57P).
+fn is_away(code: &str) -> bool {
+    code.len() == 5 && ["08", "28", "3D", "57P", "53300", "53200"].iter().any(|class| code.starts_with(class))
 }
 
 /// Which database is behind the store.
@@ -136,7 +150,11 @@ impl Store {
     /// Opens `sqlite:///path/hub.db` (made if missing) or `postgres://user@host/db`; does not migrate.
     pub async fn open(url: &str) -> Result<Self, Error> {
         sqlx::any::install_default_drivers();
-        let backend = if url.starts_with("sqlite:") { Backend::Sqlite } else { Backend::Postgres };
+        let backend = match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("sqlite") => Backend::Sqlite,
+            Some("postgres" | "postgresql") => Backend::Postgres,
+            _ => return Err(Error::Unreachable("the URL begins with neither `sqlite:` nor `postgres:`".to_owned())),
+        };
         let url = if backend == Backend::Sqlite && !url.contains('?') { format!("{url}?mode=rwc") } else { url.to_owned() };
         let options = AnyConnectOptions::from_str(&url).map_err(|error| Error::Unreachable(error.to_string()))?;
         let pool = AnyPoolOptions::new()
@@ -168,7 +186,7 @@ impl Store {
 
     /// Reads outside a transaction.
     pub async fn read(&self, sql: &str, args: &[Arg]) -> Result<Vec<Row>, Error> {
-        let query = bind(self.unfold(sql), args);
+        let query = bind(self, sql, args);
         let rows = limited(query.fetch_all(&self.pool)).await?;
         Ok(rows.into_iter().map(Row).collect())
     }
@@ -221,13 +239,13 @@ pub struct Tx {
 impl Tx {
     /// Returns the number of rows touched.
     pub async fn execute(&mut self, sql: &str, args: &[Arg]) -> Result<u64, Error> {
-        let query = bind(self.store.unfold(sql), args);
+        let query = bind(&self.store, sql, args);
         Ok(limited(query.execute(&mut *self.inner)).await?.rows_affected())
     }
 
     /// Reads inside the transaction; also for `… RETURNING`.
     pub async fn read(&mut self, sql: &str, args: &[Arg]) -> Result<Vec<Row>, Error> {
-        let query = bind(self.store.unfold(sql), args);
+        let query = bind(&self.store, sql, args);
         let rows = limited(query.fetch_all(&mut *self.inner)).await?;
         Ok(rows.into_iter().map(Row).collect())
     }
@@ -243,17 +261,68 @@ impl Tx {
     }
 }
 
-fn bind(sql: String, args: &[Arg]) -> sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments> {
-    args.iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, arg| match arg {
-        Arg::Text(text) => query.bind(text.clone()),
+fn bind(store: &Store, sql: &str, args: &[Arg]) -> sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments> {
+    let unfolded = sql.contains("{rows}");
+    args.iter().enumerate().fold(sqlx::query(AssertSqlSafe(store.unfold(sql))), |query, (index, arg)| match arg {
+        Arg::Text(text) if unfolded && index == 0 => query.bind(escaped_without_nul(text).into_owned()),
+        Arg::Text(text) => query.bind(without_nul(text).into_owned()),
         Arg::Int(number) => query.bind(*number),
         Arg::Null => query.bind(None::<String>),
     })
+}
+
+fn without_nul(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "\u{fffd}")) } else { Cow::Borrowed(text) }
+}
+
+/// The same inside a JSON text, where the character is written as an escape.
+fn escaped_without_nul(json: &str) -> Cow<'_, str> {
+    const ESCAPE: &str = "\\u0000";
+    if !json.contains(ESCAPE) {
+        return Cow::Borrowed(json);
+    }
+    let mut clean = String::with_capacity(json.len());
+    let mut rest = json;
+    while let Some(at) = rest.find(ESCAPE) {
+        // After an odd number of backslashes this one is a character of the text, and `u0000` follows it as plain letters.
+        let before = rest[..at].bytes().rev().take_while(|byte| *byte == b'\\').count();
+        clean.push_str(&rest[..at]);
+        clean.push_str(if before % 2 == 0 { "\u{fffd}" } else { ESCAPE });
+        rest = &rest[at + ESCAPE.len()..];
+    }
+    clean.push_str(rest);
+    Cow::Owned(clean)
 }
 
 async fn limited<T>(work: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Error> {
     match tokio::time::timeout(TIME_LIMIT, work).await {
         Ok(done) => Ok(done?),
         Err(_) => Err(Error::Unreachable(format!("no answer within {} s", TIME_LIMIT.as_secs()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nul_becomes_the_replacement_character() {
+        assert_eq!(without_nul("a\0b"), "a\u{fffd}b");
+        for text in ["\0", "a\0", "\\u0000", "\\\0", "\\\\u0000\0", "plain", "\"\0\""] {
+            let json = serde_json::json!([text]).to_string();
+            let clean: Vec<String> = serde_json::from_str(&escaped_without_nul(&json)).unwrap();
+            assert_eq!(clean, [text.replace('\0', "\u{fffd}")], "{json}");
+        }
+    }
+
+    #[test]
+    fn codes_of_the_connection_mean_unreachable() {
+        for code in ["08006", "28P01", "3D000", "57P01", "53300"] {
+            assert!(is_away(code), "{code}");
+        }
+        // SQLite has numbers; 53 alone would also be a full disk, which no retry mends.
+        for code in ["23505", "22P05", "53100", "5", "787", ""] {
+            assert!(!is_away(code), "{code}");
+        }
     }
 }

@@ -41,12 +41,13 @@ const SEED: &str = "whsk_AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 fn delivery(number: usize, key: &str) -> Delivery {
     let record = json!({ "payment_no": format!("P{number:04}"), "amount": "480.00" });
     let content = ContentHash::of(&record);
-    let event_id = EventId::derive(&System::from("urban-dibao"), "pay", &number.to_string(), &content);
+    let event_id = EventId::derive(&System::from("urban-dibao"), "pay", &number.to_string(), &content, number as i64);
     let subscription = SubscriptionId::from("bank-jlbank");
-    let id = DeliveryId::derive(&event_id, &subscription);
+    let occurrence = Occurrence::derive(&event_id, "file#1");
+    let id = DeliveryId::derive(&occurrence, &subscription);
     let event = Event {
         specversion: SpecVersion::V1,
-        occurrence: Occurrence::derive(&event_id, "file#1"),
+        occurrence,
         id: event_id,
         source: "/systems/urban-dibao".to_owned(),
         kind: "assistance-payment.upsert".to_owned(),
@@ -333,7 +334,7 @@ fn fresh(count: usize) -> (String, Vec<Delivery>) {
     let partner = format!("p{:016x}", rand::random::<u64>());
     let mut batch = deliveries(count, 7);
     for delivery in &mut batch {
-        delivery.id = DeliveryId::derive(&delivery.event.id, &partner.as_str().into());
+        delivery.id = DeliveryId::derive(&delivery.event.occurrence, &partner.as_str().into());
         delivery.event.deliveryid = Some(delivery.id.clone());
     }
     (partner, batch)

@@ -3,14 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::too_many_lines, reason = "a test fails by panicking, and so do its helpers")]
 
 mod bus;
+mod cli;
 mod deliver;
 mod demo;
 mod hostile;
 mod identity;
 mod lake;
 mod privacy;
+mod ledger;
+mod road;
 mod simulate;
 mod slow_partner;
 mod sources;
+mod store;
 mod support;
 mod telemetry;
+mod tidy;

@@ -10,11 +10,13 @@ use serde_json::{Map, Value};
 
 use super::{
     BadRow, Decoded, Format, Input, RowReader,
-    json::{self, Limits},
     lines::{Line, Lines},
     options, unreadable,
 };
-use crate::error::{Code, Fault};
+use crate::{
+    error::{Code, Fault},
+    json::{self, Limits},
+};
 
 /// The JSON has another shape than the adapter says: no array at `items`, or a row that is not an object.
 pub const SHAPE: Code = Code::new(2059);

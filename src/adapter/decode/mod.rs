@@ -17,7 +17,6 @@ pub mod charset;
 pub mod csv;
 pub mod dbf;
 pub mod fixed;
-pub mod json;
 pub mod jsonfile;
 pub mod lines;
 pub mod options;

@@ -13,13 +13,11 @@ use url::Url;
 
 use crate::{
     adapter::{
-        decode::{
-            json::{self, Limits},
-            options,
-        },
+        decode::options,
         source::{Error, UNREACHABLE},
     },
     error::{Code, Fault},
+    json::{self, Limits},
 };
 
 /// The server answered with a status that no retry mends.

@@ -22,12 +22,10 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{Batch, ObjectOptions, Row, SourceContext, each, source_options};
 use crate::{
-    adapter::decode::{
-        json::{self, Limits},
-        jsonfile, options,
-    },
+    adapter::decode::{jsonfile, options},
     envelope::System,
     error::{Code, Fault, Faults},
+    json::{self, Limits},
     store::{self, Store},
 };
 
