@@ -41,7 +41,7 @@ struct Meters {
 static METERS: LazyLock<Meters> = LazyLock::new(Meters::new);
 
 impl Meters {
-    #[allow(clippy::disallowed_methods, reason = "the one place that uses the meter")]
+    #[expect(clippy::disallowed_methods, reason = "the one place that uses the meter")]
     fn new() -> Self {
         let registry = prometheus::Registry::new();
         // Names are written in full in the enum: nothing is added to them.

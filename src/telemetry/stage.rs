@@ -118,7 +118,7 @@ pub fn of_first(event: Option<&Event>) {
 }
 
 fn mark(span: &Span, event: Option<&Event>) {
-    if let Some(context) = event.and_then(|event| super::trace::Context::of(event)) {
+    if let Some(context) = event.and_then(super::trace::Context::of) {
         span.record("trace", context.trace_id());
     }
 }
