@@ -143,6 +143,7 @@ mod tests {
         assert_eq!(event.contenthash, ContentHash::of(&event.data.record));
         assert_eq!(event.op(), Some(Op::Upsert));
         let said = ContentHash::of(&json!({"op": "upsert", "record": event.data.record}));
+        let said = ContentHash::new(KeyedHash::new(b"test").hex(said.as_str()));
         assert_eq!(event.id, EventId::derive(&System::from("tekun"), "person", "R1", &said, 7));
     }
 
@@ -160,6 +161,7 @@ mod tests {
         assert_ne!(first.occurrence, again.occurrence);
         assert_ne!(first.occurrence, make("f#1", |mapped| mapped.index = 1).occurrence);
         assert_ne!(first.id, make("f#1", |mapped| mapped.op = Op::Delete).id);
+        assert_ne!(first.id, make("f#1", |mapped| mapped.sequence = 8).id, "a state that comes back is news");
         assert_ne!(first.id, make("f#1", |mapped| mapped.record["b"] = json!(2)).id);
         assert_eq!(first.partitionkey, make("f#1", |mapped| mapped.record["b"] = json!(2)).partitionkey);
     }
