@@ -1,6 +1,7 @@
 //! `civilhub demo`: everything in one process.
 
 use std::{
+    fs::{File, TryLockError},
     io::IsTerminal,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Global, books, dead, output, serve, trace};
 use crate::{
+    bus::STORAGE,
     config::Config,
     dead::Filter,
     demo::{bank, province},
@@ -51,6 +53,8 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
         config.hub.data = PathBuf::from("data/demo");
     }
     telemetry::log::init(&config.log)?;
+    // Before anything is written: a second demo would put its own bank into the first one's partner files.
+    let _lock = lock(&config.hub.data)?;
     let dir = config.hub.data.join("province");
     write_province(&dir, &args).await?;
     let cancel = CancellationToken::new();
@@ -74,6 +78,18 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
     cancel.cancel();
     running.stop().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The folder belongs to this process until the lock is dropped.
+fn lock(data: &Path) -> Result<File, Fault> {
+    let unusable = |error: &dyn std::fmt::Display| Fault::new(STORAGE, format!("the data folder cannot be used: {error}")).in_file(data.display().to_string());
+    std::fs::create_dir_all(data).map_err(|error| unusable(&error))?;
+    let file = File::create(data.join("demo.lock")).map_err(|error| unusable(&error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(unusable(&"another demo has it open").hint("one process may use a data folder at a time")),
+        Err(TryLockError::Error(error)) => Err(unusable(&error)),
+    }
 }
 
 fn failed(error: &dyn std::fmt::Display) -> Fault {

@@ -201,10 +201,12 @@ pub async fn count(store: &Store, filter: &Filter, states: &str) -> Result<i64, 
 
 /// The body of a letter for human eyes: the structure is shown, every text and number of the record is masked.
 pub async fn masked_body(store: &Store, keys: &Keys, id: &str) -> Result<Value, Error> {
-    let rows = store.read("SELECT body FROM dead WHERE id = $1", &[id.into()]).await?;
+    let rows = store.read("SELECT body, code FROM dead WHERE id = $1", &[id.into()]).await?;
     let Some(bytes) = rows.first().and_then(|row| keys.open(&row.text(0))) else { return Ok(Value::Null) };
     let Ok(mut body) = serde_json::from_slice::<Value>(&bytes) else { return Ok(json!(format!("{} bytes that are not JSON", bytes.len()))) };
-    match body.pointer_mut("/data/record") {
+    // Of what is no event the attributes are not to be trusted either.
+    let is_event = rows.first().is_some_and(|row| row.text(1) != crate::router::NOT_AN_EVENT.to_string());
+    match body.pointer_mut("/data/record").filter(|_| is_event) {
         Some(record) => mask(record),
         None => mask(&mut body),
     }
@@ -217,7 +219,15 @@ fn mask(value: &mut Value) {
         Value::String(text) => *text = format!("*** ({} characters)", text.chars().count()),
         Value::Number(_) => *value = json!("*** (number)"),
         Value::Array(items) => items.iter_mut().for_each(mask),
-        Value::Object(fields) => fields.values_mut().for_each(mask),
+        Value::Object(fields) => {
+            for (at, (name, mut field)) in std::mem::take(fields).into_iter().enumerate() {
+                mask(&mut field);
+                let plain = name.len() <= 64 && name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.'));
+                let digits = name.bytes().filter(u8::is_ascii_digit).count();
+                // A name that no programmer chose may be content.
+                fields.insert(if plain && digits < 8 { name } else { format!("*** (name {})", at + 1) }, field);
+            }
+        }
         Value::Null | Value::Bool(_) => {}
     }
 }

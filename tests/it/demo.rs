@@ -3,11 +3,9 @@
 
 #![allow(clippy::print_stdout, reason = "figures for whoever reads the output of the suite")]
 
-
-
-// mod commands;
+mod commands;
 mod lake;
-// mod truth;
+mod truth;
 
 use std::{
     path::Path,
@@ -38,9 +36,9 @@ async fn a_demo_of_twenty_thousand_balances_and_repeats_without_effect() {
         println!("{system:16} {line:?}");
         assert_eq!((line["gap"], line["in_flight"], line["parked"]), (0, 0, 0), "{system}: {line:?}");
     }
-    // truth::judge(data, &books);
+    truth::judge(data, &books).await;
     lake::agrees(data).await;
-    // commands::work(data);
+    commands::work(data);
 
     println!("the same again: {:.0} s", run_demo(data, 20_000).as_secs_f32());
     assert_eq!(program::books(data), books, "a second run changes no count");

@@ -51,7 +51,8 @@ fn event(number: usize) -> Event {
 
 /// An event with one attribute changed.
 fn with(name: &str, value: Value) -> Vec<u8> {
-    let mut event = serde_json::to_value(event(999)).unwrap();
+    // Each has ids of its own: the same occurrence again would be a repeat, and no dead letter.
+    let mut event = serde_json::to_value(event(1_000 + name.len())).unwrap();
     event[name] = value;
     event.to_string().into_bytes()
 }
@@ -130,7 +131,9 @@ async fn suffers(kind: BusKind, url: &str) {
     let delivered = async || books::books(&hub.store, None, 0).await.unwrap().iter().map(|line| line.delivered).sum::<i64>();
     let good = i64::try_from(bodies.len()).unwrap();
     eventually(Duration::from_secs(60), "the neighbours arrive, the others are set aside", async || {
-        delivered().await == good && letters().await.unwrap().len() == bodies.len()
+        let now = (delivered().await, letters().await.unwrap().len());
+        println!("of {good}: delivered and set aside {now:?}");
+        now == (good, bodies.len())
     })
     .await;
     for letter in letters().await.unwrap() {

@@ -89,7 +89,7 @@ async fn rows(hub: &mut Hub) {
         with_field(14, 5, b"9007199254740993.00"),
         with_field(15, 5, b"1e400"),
         b"a,b,c".to_vec(),
-        with_field(17, 1, b"\"never closed"),
+        with_field(17, 7, b"\"never closed"),
         with_field(18, 1, &huge),
         row(19),
     ];

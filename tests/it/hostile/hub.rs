@@ -158,8 +158,8 @@ fn repository() -> &'static Path {
 
 /// The real adapters, polled every second.
 fn eager_adapters(to: &Path) {
-    for entry in fs::read_dir(repository().join("adapters")).unwrap() {
-        let from = entry.unwrap().path();
+    let entries = fs::read_dir(repository().join("adapters")).unwrap().map(|entry| entry.unwrap().path());
+    for from in entries.filter(|path| path.is_dir()) {
         let folder = to.join(from.file_name().unwrap());
         fs::create_dir_all(&folder).unwrap();
         for file in fs::read_dir(&from).unwrap().map(|file| file.unwrap().path()).filter(|file| file.is_file()) {

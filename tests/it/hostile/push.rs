@@ -54,7 +54,7 @@ pub async fn all(hub: &mut Hub) {
     many_at_once(hub).await;
     let (status, _) = push(hub, "good", report(900, "").into_bytes()).await;
     assert_eq!(status, 202);
-    hub.comes(SYSTEM, "none", &[], 3 + 24).await;
+    hub.comes(SYSTEM, "none", &[], 3 + 24 + 1).await;
 }
 
 /// Bodies that are told what is wrong with them, and the report after each of them is taken.
