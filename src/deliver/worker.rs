@@ -349,7 +349,8 @@ fn open(received: Received, culprit: Option<Fault>) -> Item {
         (None, None) => Step::Parked(Fault::new(NOT_A_DELIVERY, "the message is not a delivery of the hub")),
     };
     let event = event.unwrap_or_else(|| stand_in(&received.body));
-    let id = event.deliveryid.clone().unwrap_or_else(|| DeliveryId::new(received.id.as_str()));
+    // Junk may come under any message id, even under one and the same: its bytes tell it apart.
+    let id = event.deliveryid.clone().unwrap_or_else(|| DeliveryId::new(event.occurrence.as_str()));
     Item { delivery: Delivery { id, event }, received, state, letter: None }
 }
 

@@ -34,6 +34,10 @@ pub const FAILED: Code = Code::new(8002);
 /// Longest wait for a connection or for one statement.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
+/// How often, and after which pause, a migration that another process disturbed is tried.
+const MIGRATION_TRIES: u32 = 20;
+const MIGRATION_PAUSE: Duration = Duration::from_millis(100);
+
 /// Why the store failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -71,10 +75,10 @@ impl From<sqlx::Error> for Error {
     }
 }
 
-/// SQLSTATE classes of PostgreSQL that speak of the connection, not of the statement: no connection (08), who are you (28),
+/// SQLite's 14 (the file cannot be opened), and the SQLSTATE classes of PostgreSQL that speak of the connection, not of the statement: no connection (08), who are you (28),
 /// no such database (3D), no resources (53: too many connections, no memory), the server is stopping or starting (57P).
 fn is_away(code: &str) -> bool {
-    code.len() == 5 && ["08", "28", "3D", "57P", "53300", "53200"].iter().any(|class| code.starts_with(class))
+    code == "14" || code.len() == 5 && ["08", "28", "3D", "57P", "53300", "53200"].iter().any(|class| code.starts_with(class))
 }
 
 /// Which database is behind the store.
@@ -177,7 +181,17 @@ impl Store {
 
     /// Brings the tables to the state this program needs; safe to repeat, and from several processes at once.
     pub async fn migrate(&self) -> Result<(), Error> {
-        sqlx::migrate!("./migrations").run(&self.pool).await.map_err(|error| Error::Migration(error.to_string()))
+        let mut tries = 1;
+        loop {
+            match sqlx::migrate!("./migrations").run(&self.pool).await {
+                Ok(()) => return Ok(()),
+                // SQLite has no lock for migrations: of two at once one fails at a step, which is rolled back, and finds it
+                // done when it looks again.
+                Err(_) if self.backend == Backend::Sqlite && tries < MIGRATION_TRIES => tokio::time::sleep(MIGRATION_PAUSE).await,
+                Err(error) => return Err(Error::Migration(error.to_string())),
+            }
+            tries += 1;
+        }
     }
 
     pub fn backend(&self) -> Backend {
@@ -317,7 +331,7 @@ mod tests {
 
     #[test]
     fn codes_of_the_connection_mean_unreachable() {
-        for code in ["08006", "28P01", "3D000", "57P01", "53300"] {
+        for code in ["14", "08006", "28P01", "3D000", "57P01", "53300"] {
             assert!(is_away(code), "{code}");
         }
         // SQLite has numbers; 53 alone would also be a full disk, which no retry mends.

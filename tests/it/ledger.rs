@@ -219,8 +219,9 @@ async fn memory_does_not_grow_with_the_ledger() {
     let before = resident_mib();
     let report = verified(&store).await;
     assert_eq!((report.rows, found(&report)), (100_000, vec![]));
+    // Other tests run beside this one: the bound is far from both.
     let grown = resident_mib().saturating_sub(before);
-    assert!(grown < 60, "{grown} MiB");
+    assert!(grown < 150, "{grown} MiB");
 }
 
 /// Highest resident memory so far.
