@@ -1,6 +1,6 @@
 //! `civilhub bench pipeline`
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{path::Path, process::ExitCode, sync::Arc};
 
 use serde::Serialize;
 
@@ -66,9 +66,9 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-async fn measure(base: &Config, folder: &PathBuf, amqp: Option<&String>, store: &str, (records, persons): (u64, u64)) -> anyhow::Result<Pair> {
+async fn measure(base: &Config, folder: &Path, amqp: Option<&String>, store: &str, (records, persons): (u64, u64)) -> anyhow::Result<Pair> {
     let mut config = base.clone();
-    config.hub.data = folder.clone();
+    config.hub.data = folder.to_owned();
     config.paths.partners = folder.join("partners");
     pipeline::write_partner(&config.paths.partners)?;
     if store != "sqlite" {

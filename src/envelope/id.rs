@@ -132,6 +132,8 @@ impl ContentHash {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -146,13 +148,6 @@ mod tests {
         assert_eq!(unlike_numbers(&[0xab; 16]), "ab".repeat(16));
         assert!(!looks(&unlike_numbers(&[0x11; 32])));
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
 
     /// Ids are kept for years: a change of their derivation would make every record new. The values were computed apart
     /// from this code, with Python's hashlib.

@@ -86,10 +86,10 @@ fn hex(text: &str, digits: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{envelope::SubscriptionId, router::check};
+    use crate::envelope::{SubscriptionId, event::stand_in};
 
     fn batch() -> Vec<Event> {
-        ["a", "b", "c"].iter().map(|body| check::stand_in(body.as_bytes())).collect()
+        ["a", "b", "c"].iter().map(|body| stand_in(body.as_bytes())).collect()
     }
 
     #[test]
@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(parents(&first), parents(&again));
         // More rows at the end of the batch, as after a crash, change nothing for the first ones.
         let mut longer = batch();
-        longer.push(check::stand_in(b"d"));
+        longer.push(stand_in(b"d"));
         stamp(&mut longer);
         assert_eq!(parents(&longer)[..3], parents(&first));
         stamp(&mut []);
@@ -116,7 +116,7 @@ mod tests {
         let mut event = batch().remove(0);
         stamp(std::slice::from_mut(&mut event));
         let trace = Context::of(&event).unwrap().trace_id().to_owned();
-        let delivery = DeliveryId::derive(&event.id, &SubscriptionId::from("bank"));
+        let delivery = DeliveryId::derive(&event.occurrence, &SubscriptionId::from("bank"));
         hand_on(&mut event, &delivery);
         assert_eq!(event.traceparent, Some(format!("00-{trace}-{}-01", &delivery.as_str()[..16])));
     }

@@ -39,7 +39,7 @@ fn event(number: usize) -> Event {
         "sent_at": "2017-07-10T09:00:00+08:00"
     });
     let content = ContentHash::of(&record);
-    let id = EventId::derive(&"fund-payment".into(), dataset, &number.to_string(), &content);
+    let id = EventId::derive(&"fund-payment".into(), dataset, &number.to_string(), &content, 0);
     Event {
         specversion: SpecVersion::V1,
         occurrence: Occurrence::derive(&id, "test"),

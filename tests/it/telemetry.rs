@@ -66,7 +66,7 @@ fn request(number: u32, source: &str) -> Event {
         "applicant_name": "金哲洙", "status": "ACCEPTED", "steps": [{ "step": "ACCEPTED", "at": "2017-07-03T09:00:00+08:00" }]
     });
     let contenthash = ContentHash::of(&record);
-    let id = EventId::derive(&System::from(source), "service-request", &number.to_string(), &contenthash);
+    let id = EventId::derive(&System::from(source), "service-request", &number.to_string(), &contenthash, 0);
     Event {
         specversion: SpecVersion::V1,
         occurrence: Occurrence::derive(&id, "file#1"),

@@ -24,7 +24,7 @@ fn event(number: usize) -> Event {
         "submitted_at": "2017-07-13T19:30:00+08:00", "indicators": { "A02": number }, "status": "ENTERED"
     });
     let content = ContentHash::of(&record);
-    let id = EventId::derive(&"disaster-report".into(), "disaster-report", &number.to_string(), &content);
+    let id = EventId::derive(&"disaster-report".into(), "disaster-report", &number.to_string(), &content, 0);
     Event {
         specversion: SpecVersion::V1,
         occurrence: Occurrence::derive(&id, "test"),

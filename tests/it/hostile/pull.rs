@@ -11,7 +11,7 @@ use axum::{
     extract::{Query, State},
     routing::get,
 };
-use civilhub::adapter::decode::{json, jsonfile};
+use civilhub::{adapter::decode::jsonfile, json};
 use encoding_rs::GBK;
 
 use super::hub::{Expected, Hub};

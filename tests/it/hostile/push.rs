@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use civilhub::{
-    adapter::{decode::json, source::http_push},
+    adapter::source::http_push,
     clock,
     error::Code,
+    json,
     schema::fault::WRONG_TYPE,
 };
 use encoding_rs::GBK;
