@@ -15,12 +15,12 @@ use futures_util::StreamExt;
 use lapin::{
     Channel,
     message::Delivery,
-    options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions},
+    options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions},
     types::FieldTable,
 };
 use tokio::{
     sync::mpsc,
-    time::{Instant, timeout_at},
+    time::{Instant, sleep, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -30,7 +30,6 @@ use crate::bus::{Consumer, Error, Received, Settle, Tag};
 /// Dropping it closes its channel; the broker then gives out again what is not settled.
 pub(super) struct RabbitConsumer {
     channel: Channel,
-    tag: String,
     arriving: mpsc::Receiver<Received>,
     /// Set when the channel is gone: what is buffered then belongs to others already.
     gone: CancellationToken,
@@ -40,6 +39,7 @@ pub(super) struct RabbitConsumer {
     returned: BTreeSet<u64>,
     /// Sent by the broker and not settled, for `depth`.
     unsettled: Arc<AtomicU64>,
+    burst: Burst,
     call_limit: Duration,
     closing: TaskTracker,
 }
@@ -57,12 +57,11 @@ impl RabbitConsumer {
         limited(call_limit, channel.basic_qos(prefetch, BasicQosOptions::default())).await?;
         let consuming = channel.basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default());
         let deliveries = limited(call_limit, consuming).await?;
-        let tag = deliveries.tag().to_string();
         let (sender, arriving) = mpsc::channel(usize::from(prefetch));
         let gone = CancellationToken::new();
         tokio::spawn(read_ahead(deliveries, sender, gone.clone(), Arc::clone(&unsettled)));
         let (held, returned) = (BTreeMap::new(), BTreeSet::new());
-        Ok(Self { channel, tag, arriving, gone, held, returned, unsettled, call_limit, closing })
+        Ok(Self { channel, burst: Burst::default(), arriving, gone, held, returned, unsettled, call_limit, closing })
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -171,6 +170,7 @@ impl Consumer for RabbitConsumer {
         for tag in rest {
             frames.push(self.channel.basic_ack(tag, BasicAckOptions { multiple: false })).await;
         }
+        self.burst.note(frames.0.len());
         limited(self.call_limit, frames.sent()).await?;
         for tag in acks.union(&dead) {
             self.held.remove(tag);
@@ -178,6 +178,40 @@ impl Consumer for RabbitConsumer {
         }
         self.unsettled.fetch_sub((acks.len() + dead.len()) as u64, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+/// How many settling frames went out lately.
+///
+/// A channel has at most 32 commands under way to a quorum queue. It keeps further ones back, and forgets them when it
+/// closes: the messages would come again although they were acked. So a close after a burst waits a little.
+#[derive(Default)]
+struct Burst {
+    frames: usize,
+    last: Option<Instant>,
+}
+
+impl Burst {
+    /// Frames that the channel passes on at once, with room to spare.
+    const HARMLESS: usize = 16;
+    /// Time in which a queue takes what was kept back.
+    const QUIET: Duration = Duration::from_secs(1);
+
+    fn note(&mut self, frames: usize) {
+        if self.left().is_zero() {
+            self.frames = 0;
+        }
+        self.frames += frames;
+        self.last = Some(Instant::now());
+    }
+
+    /// How long to wait before closing.
+    fn drain(&self) -> Duration {
+        if self.frames <= Self::HARMLESS { Duration::ZERO } else { self.left() }
+    }
+
+    fn left(&self) -> Duration {
+        self.last.map_or(Duration::ZERO, |last| Self::QUIET.saturating_sub(last.elapsed()))
     }
 }
 
@@ -207,11 +241,12 @@ impl<'a> Frames<'a> {
 impl Drop for RabbitConsumer {
     fn drop(&mut self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (channel, tag, limit) = (self.channel.clone(), std::mem::take(&mut self.tag), self.call_limit);
-        // In order: acks that are on their way, no more deliveries, then the close and its answer.
+        let (channel, limit) = (self.channel.clone(), self.call_limit);
+        let drain = self.burst.drain();
         self.closing.spawn_on(
             async move {
-                let _ = limited(limit, channel.basic_cancel(tag.as_str().into(), BasicCancelOptions::default())).await;
+                // No cancel first: it would let the next consumer of a partition begin before it gets back what this one held.
+                sleep(drain).await;
                 let _ = limited(limit, channel.close(200, "bye".into())).await;
             },
             &runtime,

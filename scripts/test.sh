@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Runs the whole suite against servers of its own and stops them whatever happens. Arguments go to the test runner.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cd "$here/.."
+
+# Compiling first: no server should wait for it.
+if cargo nextest --version >/dev/null 2>&1; then runner=(cargo nextest run); else runner=(cargo test); fi
+"${runner[@]}" --no-run
+
+CIVILHUB_SERVERS=$(mktemp -d)/servers
+export CIVILHUB_SERVERS
+trap '"$here/servers.sh" down; rmdir "$(dirname "$CIVILHUB_SERVERS")"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+chmod 711 "$(dirname "$CIVILHUB_SERVERS")" # the database may run as another user
+variables=$("$here/servers.sh" up)
+eval "$variables"
+"${runner[@]}" "$@"
