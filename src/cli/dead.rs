@@ -85,14 +85,14 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
         Command::Show { id, format } => show(&store, &keys, id, format).await,
         Command::Replay(decision) => {
             let (filter, reason) = confirmed(&store, decision, "('parked', 'rejected') AND stage IN ('route', 'deliver')").await?;
-            let count = replay::request(&store, keys.ledger, &filter, &reason).await.map_err(|error| error.fault())?;
-            println!("{count} letters are on their way; a running hub sends them, `civilhub dead stop` takes back the rest");
+            let decided = replay::request(&store, keys.ledger, &filter, &reason).await.map_err(|error| error.fault())?;
+            println!("{} letters are on their way{}; a running hub sends them, `civilhub dead stop` takes back the rest", decided.letters, behind(decided));
             Ok(ExitCode::SUCCESS)
         }
         Command::Discard(decision) => {
             let (filter, reason) = confirmed(&store, decision, "('parked', 'rejected')").await?;
-            let count = replay::discard(&store, keys.ledger, &filter, &reason).await.map_err(|error| error.fault())?;
-            println!("{count} letters are given up");
+            let decided = replay::discard(&store, keys.ledger, &filter, &reason).await.map_err(|error| error.fault())?;
+            println!("{} letters are given up{}", decided.letters, behind(decided));
             Ok(ExitCode::SUCCESS)
         }
         Command::Stop => {
@@ -100,6 +100,11 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// What follows of itself.
+fn behind(decided: replay::Decided) -> String {
+    if decided.followers == 0 { String::new() } else { format!(", and {} that waited behind them follow", decided.followers) }
 }
 
 /// Acts only on a number that the user has seen.

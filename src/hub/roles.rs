@@ -18,7 +18,7 @@ use crate::{
         source::{self, ObjectOptions, SourceContext, http_push},
         spec::{AdapterSpec, SourceKind},
     },
-    bus::Queue,
+    bus::{Queue, Topology},
     dead::replay,
     domain::keyed_hash::KeyedHash,
     deliver::{
@@ -59,12 +59,14 @@ pub struct Running {
     cancel: CancellationToken,
     tasks: JoinSet<()>,
     idle: Vec<Arc<AtomicBool>>,
+    /// This process sends dead letters on their way again.
+    replays: bool,
 }
 
 impl Hub {
     /// Starts the tasks of a role.
     pub async fn start(self: &Arc<Self>, role: Role) -> Result<Running, Vec<Fault>> {
-        let mut running = Running { hub: Arc::clone(self), listen: None, cancel: CancellationToken::new(), tasks: JoinSet::new(), idle: Vec::new() };
+        let mut running = Running { hub: Arc::clone(self), listen: None, cancel: CancellationToken::new(), tasks: JoinSet::new(), idle: Vec::new(), replays: false };
         if role.covers(Role::Deliver) {
             running.start_deliver().await?;
         }
@@ -79,6 +81,11 @@ impl Hub {
         }
         running.tasks.spawn(watch::run(Arc::clone(self), running.cancel.clone()));
         Ok(running)
+    }
+
+    /// The queues that must exist on the bus.
+    pub fn topology(&self) -> Topology {
+        Topology { partitions: self.config.bus.partitions, subscriptions: self.agreements.subscriptions() }
     }
 
     /// Every queue of the hub.
@@ -112,6 +119,7 @@ impl Running {
         for partition in 0..hub.config.bus.partitions {
             self.tasks.spawn(Arc::clone(&router).run(partition, self.cancel.clone()));
         }
+        self.replays = true;
         self.tasks.spawn(replay::run(Arc::clone(&hub.bus), hub.store.clone(), hub.keys.clone(), self.cancel.clone()));
     }
 
@@ -169,9 +177,12 @@ impl Running {
         Ok(())
     }
 
-    /// Whether every source has been read to its end and every queue is empty.
+    /// Whether every source has been read to its end, every replay has been sent and every queue is empty.
     pub async fn drained(&self) -> bool {
         if !self.idle.iter().all(|idle| idle.load(Ordering::Acquire)) {
+            return false;
+        }
+        if self.replays && !matches!(replay::pending(&self.hub.store).await, Ok(false)) {
             return false;
         }
         for queue in self.hub.queues() {

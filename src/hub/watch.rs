@@ -1,4 +1,5 @@
-//! Looks at the queues once a second and notes how full they are, for the books and the status page.
+//! Looks at the queues once a second and notes how full they are, for the books and the status page; now and then makes
+//! sure that they are all there.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,13 +7,24 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::{Hub, roles::depths};
-use crate::clock;
+use crate::{clock, config::BusKind};
 
 const EVERY: Duration = Duration::from_secs(1);
+/// Looks between two declarations of the queues. The binding of one partition can vanish without a returned message that
+/// would tell: its keys go to the other partitions.
+const DECLARE_EVERY: u32 = 10;
 
 pub(super) async fn run(hub: Arc<Hub>, cancel: CancellationToken) {
+    let mut looks = 0;
     while !cancel.is_cancelled() {
         look(&hub).await;
+        looks += 1;
+        if looks % DECLARE_EVERY == 0
+            && hub.config.bus.kind == BusKind::Rabbitmq
+            && let Err(error) = hub.bus.declare(&hub.topology()).await
+        {
+            tracing::debug!(%error, "the queues could not be declared again");
+        }
         tokio::select! {
             () = cancel.cancelled() => {}
             () = tokio::time::sleep(EVERY) => {}
