@@ -46,14 +46,15 @@ fn parse(body: &[u8]) -> Result<Event, Vec<Fault>> {
     })
 }
 
-/// Fault hook for the tests of the attempt counter: the environment variable holds the subject of an event that makes
-/// the process die. Looked at once; not set in production.
+/// Fault hook for the tests of the attempt counter: the environment variable holds `<subject>`, or `<subject>#<sequence>`,
+/// of the events that make the process die. Looked at once; not set in production.
 const FAULT_ABORT: &str = "CIVILHUB_FAULT_ABORT";
 
 fn die_if_told(event: &Event) {
     static FATAL: OnceLock<Option<String>> = OnceLock::new();
-    let fatal = FATAL.get_or_init(|| std::env::var(FAULT_ABORT).ok());
-    if fatal.as_deref() == Some(event.subject.as_str()) {
+    let Some(fatal) = FATAL.get_or_init(|| std::env::var(FAULT_ABORT).ok()) else { return };
+    let sequence = fatal.strip_prefix(&event.subject).map(|rest| rest.strip_prefix('#').unwrap_or(rest));
+    if sequence.is_some_and(|sequence| sequence.is_empty() || sequence == event.sequence.to_string()) {
         std::process::abort();
     }
 }

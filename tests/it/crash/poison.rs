@@ -1,6 +1,8 @@
 //! A record that kills the process is found, and set aside with those behind it; everything else is delivered.
 
-use super::{Province, Stub, all_is_well, drain, hub, province::{HandIn, name}};
+use super::{Province, Stub, all_is_well, drain, hub, province::HandIn};
+use serde_json::Value;
+
 use crate::support::hub::{Backends, HubFolder, total};
 
 const PERSONS: u64 = 1_500;
@@ -22,9 +24,11 @@ async fn a_fatal_record_is_parked(backends: Backends) {
     let stub = Stub::start().await;
     let mut hub = hub(&province, "hub", backends, &stub, 0);
     // The first line of the first payroll file; the bank's answer to it comes later under the same key.
-    let batch = name(&province.files("fund-payment", "PAY")[0]).replace("PAY", "").replace(".txt", "");
-    let victim = format!("{batch}00000001");
-    hub.set("CIVILHUB_FAULT_ABORT", &victim);
+    let file = province.files("fund-payment", "PAY")[0].display().to_string();
+    let events = hub.run(&["adapter", "run", "fund-payment", "--input", &file]).await;
+    let first: Value = serde_json::from_str(String::from_utf8_lossy(&events.stdout).lines().next().unwrap()).unwrap();
+    let victim = first["subject"].as_str().unwrap().to_owned();
+    hub.set("CIVILHUB_FAULT_ABORT", &format!("{victim}#{}", first["sequence"].as_i64().unwrap()));
     HandIn::new(&province).all(&hub);
     let deaths = start_until_it_stays(&hub).await;
     assert!(deaths > 0, "the fault hook did nothing");
@@ -35,6 +39,7 @@ async fn a_fatal_record_is_parked(backends: Backends) {
     let behind = with("CH-5304");
     println!("{deaths} deaths, {behind} records behind the fatal one");
     assert_eq!((with("CH-5302"), letters.len()), (1, 1 + behind), "{letters:#?}");
+    assert!(behind > 0, "the answer of the bank has overtaken the payment");
     let books = hub.books().await;
     assert_eq!((total(&books, "parked"), total(&books, "in_flight"), total(&books, "gap")), (1 + behind as i64, 0, 0), "{books:#?}");
     assert_eq!(stub.seen().effects as i64, total(&books, "delivered"));

@@ -27,7 +27,9 @@ pub struct Province {
 
 impl Province {
     pub async fn write(persons: u64) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let mut dir = tempfile::tempdir().unwrap();
+        // To look at afterwards.
+        dir.disable_cleanup(std::env::var_os("CIVILHUB_KEEP").is_some());
         let options = simulate::Options { persons, seed: SEED, out: dir.path().join("province"), today: date!(2017 - 07 - 15) };
         simulate::write(&options, &|_| ()).await.unwrap();
         Self { dir }

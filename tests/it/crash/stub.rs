@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::{Router, body::Bytes, extract::State, http::HeaderMap, http::StatusCode, routing::post};
@@ -36,16 +39,22 @@ pub struct Seen {
 pub struct Stub {
     pub url: String,
     book: Arc<Mutex<Book>>,
+    away: Arc<AtomicBool>,
 }
 
 impl Stub {
     pub async fn start() -> Self {
-        let book: Arc<Mutex<Book>> = Arc::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/events", listener.local_addr().unwrap());
-        let app = Router::new().route("/events", post(receive)).with_state(Arc::clone(&book));
+        let stub = Self { url, book: Arc::default(), away: Arc::default() };
+        let app = Router::new().route("/events", post(receive)).with_state(stub.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { url, book }
+        stub
+    }
+
+    /// Whether it answers 503 to everything.
+    pub fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::Relaxed);
     }
 
     pub fn seen(&self) -> Seen {
@@ -77,12 +86,15 @@ impl Stub {
     }
 }
 
-async fn receive(State(book): State<Arc<Mutex<Book>>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn receive(State(stub): State<Stub>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    if stub.away.load(Ordering::Relaxed) {
+        return StatusCode::SERVICE_UNAVAILABLE;
+    }
     let Some(id) = headers.get("webhook-id").and_then(|id| id.to_str().ok()) else { return StatusCode::BAD_REQUEST };
     let Ok(event) = serde_json::from_slice::<Value>(&body) else { return StatusCode::BAD_REQUEST };
     let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
     let digest: [u8; 32] = Sha256::digest(&body).into();
-    let mut book = book.lock().unwrap();
+    let mut book = stub.book.lock().unwrap();
     book.requests += 1;
     match book.effects.get(id) {
         Some(before) if *before != digest => book.differing.push(id.to_owned()),

@@ -226,7 +226,7 @@ fn adapter(from: &Path, to: &Path) {
         if entry.file_name() == "adapter.toml" {
             let line = |line: &str| match line {
                 "kind = \"file\"" => "kind = \"file\"\nsettle = \"100ms\"".to_owned(),
-                line if line.starts_with("every = ") => "every = \"300ms\"".to_owned(),
+                line if line.starts_with("every = ") => "every = \"1s\"".to_owned(),
                 line => line.to_owned(),
             };
             text = text.lines().map(line).collect::<Vec<_>>().join("\n");
