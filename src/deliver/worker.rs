@@ -93,12 +93,15 @@ impl Worker {
     /// Delivers and settles a batch, part by part. What comes after something that is given back is given back too, so
     /// that the order is kept.
     async fn handle(&self, chain: &mut Chain, consumer: &mut dyn Consumer, batch: &[Received], cancel: &CancellationToken) -> Result<(), bus::Error> {
-        let trial = match Trial::of(&self.store, "deliver", self.child.as_ref(), batch).await {
+        let mut trial = match Trial::of(&self.store, "deliver", self.child.as_ref(), batch).await {
             Ok(trial) => trial,
             Err(error) => return self.again(consumer, batch, &error, cancel).await,
         };
         for part in trial.parts(batch.len()) {
             let rest = part.end;
+            if let Err(error) = trial.in_hand(&self.store, "deliver", batch, &part).await {
+                return self.again(consumer, &batch[part.start..], &error, cancel).await;
+            }
             match self.deliver(chain, batch, part.clone(), &trial, cancel).await {
                 Ok(verdicts) => {
                     let given_back = verdicts.iter().any(|(_, verdict)| *verdict == Settle::Requeue);

@@ -49,11 +49,14 @@ async fn session(router: &Router, partition: u16, cancel: &CancellationToken) ->
 
 /// Handles and settles a batch, part by part.
 async fn work(router: &Router, chain: &mut Chain, consumer: &mut dyn Consumer, batch: &[Received], cancel: &CancellationToken) -> Result<(), crate::bus::Error> {
-    let trial = match Trial::of(&router.store, "route", router.child.as_ref(), batch).await {
+    let mut trial = match Trial::of(&router.store, "route", router.child.as_ref(), batch).await {
         Ok(trial) => trial,
         Err(error) => return again(consumer, batch, &error).await,
     };
     for part in trial.parts(batch.len()) {
+        if let Err(error) = trial.in_hand(&router.store, "route", batch, &part).await {
+            return again(consumer, &batch[part.start..], &error).await;
+        }
         match handle(router, chain, batch, part.clone(), &trial, cancel).await {
             Ok(items) => consumer.settle(&settle(&batch[part], &items)).await?,
             Err(error) => return again(consumer, &batch[part.start..], &error).await,
