@@ -44,7 +44,7 @@ pub const NOT_TAKEN: Code = Code::new(2201);
 /// Rows of one read.
 const BATCH: usize = 512;
 /// First and longest pause after a source failed.
-const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 
 /// What all objects of all adapters share.
 #[derive(Clone)]
@@ -83,7 +83,8 @@ impl HandOver {
     }
 
     /// Publishes a batch and, when the bus has all of it, stores the position and counts. `false` if cancelled before.
-    pub async fn batch(&mut self, batch: &Batch, object: Option<&str>) -> Result<bool, Error> {
+    /// `from` is the object and the position that the batch was read from; pushed rows have none.
+    pub async fn batch(&mut self, batch: &Batch, from: Option<(&str, &Position)>) -> Result<bool, Error> {
         let mapped = self.map(batch);
         self.measure(batch, &mapped);
         let messages = mapped.events.iter().map(ordered).collect();
@@ -91,7 +92,7 @@ impl HandOver {
             return Ok(false);
         }
         record::records_published(&self.spec.slug, mapped.events.len());
-        let result = self.commit(&mapped, batch, object).await;
+        let result = self.commit(&mapped, batch, from).await;
         match result {
             Ok(()) => self.chain.committed(),
             Err(_) => self.chain.reload(&self.shared.store).await?,
@@ -130,14 +131,14 @@ impl HandOver {
         mapped
     }
 
-    async fn commit(&mut self, mapped: &Mapped, batch: &Batch, object: Option<&str>) -> Result<(), Error> {
+    async fn commit(&mut self, mapped: &Mapped, batch: &Batch, from: Option<(&str, &Position)>) -> Result<(), Error> {
         let mut tx = self.shared.store.begin().await?;
-        if let Some(object) = object {
-            save_position(&mut tx, &self.spec.slug, object, &batch.next).await?;
+        if let Some((object, before)) = from {
+            save_position(&mut tx, &self.spec.slug, object, (before, &batch.next)).await?;
         }
         // A refused row that comes again from the same place is the same letter, and counts once.
         let refused_rows = dead::file(&mut tx, &self.shared.keys, &mapped.letters).await?.new;
-        let records = match object {
+        let records = match from {
             Some(_) => occurrences(&mapped.events),
             None => fresh(&mut tx, &mapped.events).await?,
         };
@@ -219,14 +220,16 @@ async fn fresh(tx: &mut Tx, events: &[Event]) -> Result<usize, Error> {
     Ok(tx.read(sql, &[serde_json::Value::Array(rows).to_string().into(), clock::millis().into()]).await?.len())
 }
 
-async fn save_position(tx: &mut Tx, system: &System, object: &str, position: &Position) -> Result<(), Error> {
-    let args = [system.as_str().into(), object.into(), (&position.0).into(), clock::millis().into()];
-    tx.execute(
-        "INSERT INTO position (system, object, position, updated_at) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (system, object) DO UPDATE SET position = excluded.position, updated_at = excluded.updated_at",
-        &args,
-    )
-    .await?;
+/// Moves a position, if it is still where the batch was read from: another reader of the same object (the process before
+/// this one, which has not ended yet) has counted its records otherwise, and they would be counted twice.
+async fn save_position(tx: &mut Tx, system: &System, object: &str, (before, next): (&Position, &Position)) -> Result<(), Error> {
+    let args = [system.as_str().into(), object.into(), (&next.0).into(), clock::millis().into(), (&before.0).into()];
+    let sql = "INSERT INTO position (system, object, position, updated_at) VALUES ($1, $2, $3, $4) \
+               ON CONFLICT (system, object) DO UPDATE SET position = excluded.position, updated_at = excluded.updated_at \
+               WHERE position.position = $5";
+    if tx.execute(sql, &args).await? == 0 {
+        return Err(Error::Failed(format!("the position of `{object}` was moved by another reader")));
+    }
     Ok(())
 }
 
@@ -300,7 +303,7 @@ async fn drain(object: &str, source: &mut dyn Source, spec: &Arc<AdapterSpec>, s
             idle.store(false, Ordering::Release);
         }
         if !(nothing && batch.next == position) {
-            if !hand_over.batch(&batch, Some(object)).await.map_err(|error| text(&error))? {
+            if !hand_over.batch(&batch, Some((object, &position))).await.map_err(|error| text(&error))? {
                 return Ok(());
             }
             source.stored(&batch.next).await.map_err(|error| text(&error))?;

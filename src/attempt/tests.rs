@@ -81,14 +81,41 @@ async fn only_what_comes_again_is_counted_and_the_third_attempt_is_suspect() {
 }
 
 #[tokio::test]
-async fn of_the_suspects_the_fatal_and_the_tired_are_parked() {
+async fn of_the_suspects_the_fatal_is_convicted_and_its_neighbours_go_on() {
+    let (store, _dir) = store().await;
     let batch = [received("a", true, "a"), received("b", true, "boom"), received("c", true, "c"), received("d", false, "boom")];
     let child = child("echo ready", DIES);
-    let found = culprits(Some(&child), &batch, &[(0, 3), (1, 3), (2, GIVE_UP)]).await;
-    let mut indexes: Vec<usize> = found.iter().map(|(index, _)| *index).collect();
-    indexes.sort_unstable();
-    assert_eq!(indexes, [1, 2], "the neighbour goes on");
-    assert!(found.iter().all(|(_, fault)| fault.code == CRASHES));
-    let without: Vec<usize> = culprits(None, &batch, &[(0, 3), (1, 3), (2, GIVE_UP)]).await.iter().map(|(index, _)| *index).collect();
-    assert_eq!(without, [2]);
+    let second = Trial::of(&store, "route", Some(&child), &batch).await.unwrap();
+    assert!((0..4).all(|index| second.culprit(index).is_none()), "the second attempt is not tried yet");
+    let third = Trial::of(&store, "route", Some(&child), &batch).await.unwrap();
+    let convicted: Vec<usize> = (0..4).filter(|index| third.culprit(*index).is_some_and(|fault| fault.code == CRASHES)).collect();
+    assert_eq!(convicted, [1]);
+}
+
+#[tokio::test]
+async fn without_a_child_only_a_message_that_was_alone_too_often_is_convicted() {
+    let (store, _dir) = store().await;
+    let batch = [received("a", true, "boom")];
+    for _ in 0..11 {
+        suspects(&store, "route", &batch).await.unwrap();
+    }
+    for death in 0..=GIVE_UP {
+        let mut trial = Trial::of(&store, "route", None, &batch).await.unwrap();
+        assert_eq!(trial.parts(1), [0..1]);
+        trial.in_hand(&store, "route", &batch, &(0..1)).await.unwrap();
+        assert_eq!(trial.culprit(0).is_some(), death == GIVE_UP, "after {death} deaths");
+    }
+}
+
+#[test]
+fn parts_get_smaller_with_the_attempts() {
+    let trial = |attempts: &[i64]| {
+        let suspects = attempts.iter().copied().enumerate().filter(|(_, attempts)| *attempts >= SUSPECT);
+        Trial { culprits: FxHashMap::default(), suspects: suspects.collect() }
+    };
+    assert_eq!(trial(&[]).parts(0), Vec::<Range<usize>>::new());
+    assert_eq!(trial(&[3; 500]).parts(500), [0..500]);
+    assert_eq!(trial(&[6; 130]).parts(130), [0..64, 64..128, 128..130]);
+    assert_eq!(trial(&[0, 0, 12, 12, 0]).parts(5), [0..2, 2..3, 3..4, 4..5]);
+    assert_eq!(trial(&[9; 10]).parts(12), [0..8, 8..12]);
 }

@@ -219,3 +219,8 @@ fn message(row: &Row, keys: &Keys) -> Option<Message> {
     let route = Route::Records { topic: event.routing_key(), key: event.partitionkey.clone() };
     Some(Message { route, id: event.id.as_str().to_owned(), body: event.to_bytes().into() })
 }
+
+/// Whether letters wait to be sent by a running hub.
+pub async fn pending(store: &Store) -> Result<bool, Error> {
+    Ok(!store.read("SELECT id FROM dead WHERE state = 'replaying' LIMIT 1", &[]).await?.is_empty())
+}

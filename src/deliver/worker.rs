@@ -1,6 +1,7 @@
 //! The loop of one receiver: consume, skip what it has, deliver in order, prove, ack.
 
 use std::{
+    ops::Range,
     panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
@@ -13,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{BEHIND, Delivery, NOT_A_DELIVERY, Outcome, lane::Lane, measure};
 use crate::{
-    attempt::{self, probe::Child},
-    bus::{Bus, Queue, Received, Settle, Tag},
+    attempt::{self, Trial, probe::Child},
+    bus::{self, Bus, Consumer, Queue, Received, Settle, Tag},
     clock,
     config::keys::Keys,
     dead::{
@@ -119,10 +120,8 @@ impl Worker {
             if !batch.is_empty() && batch.len() < size && !self.linger.is_zero() {
                 batch.extend(consumer.next(size - batch.len(), self.linger).await.map_err(|error| error.to_string())?);
             }
-            let verdicts = self.handle(&mut chain, batch, cancel).await;
-            consumer.settle(&verdicts).await.map_err(|error| error.to_string())?;
-            let handed_back = verdicts.iter().any(|(_, verdict)| *verdict == Settle::Requeue);
-            if handed_back && !cancel.is_cancelled() {
+            let given_back = self.handle(&mut chain, consumer.as_mut(), &batch, cancel).await.map_err(|error| error.to_string())?;
+            if given_back && !cancel.is_cancelled() {
                 // Only a consumer that goes away gives its messages back to every broker.
                 return Err("the receiver has been away for long".to_owned());
             }
@@ -130,33 +129,54 @@ impl Worker {
         Ok(())
     }
 
-    /// Delivers a batch to its end. While the receiver is away the batch waits here, so that its order is kept.
-    async fn handle(&self, chain: &mut Chain, batch: Vec<Received>, cancel: &CancellationToken) -> Vec<(Tag, Settle)> {
-        let tags: Vec<Tag> = batch.iter().map(|received| received.tag).collect();
-        match self.deliver(chain, batch, cancel).await {
-            Ok(verdicts) => verdicts,
-            Err(error) => {
-                tracing::warn!(subscription = %self.subscription, %error, "the batch is tried again");
-                record::batch_repeated(Stage::Deliver);
-                pause(PAUSE, cancel).await;
-                tags.into_iter().map(|tag| (tag, Settle::Requeue)).collect()
+    /// Delivers and settles a batch, part by part; says whether something was given back. What comes after that is given back
+    /// too, so that the order is kept.
+    async fn handle(&self, chain: &mut Chain, consumer: &mut dyn Consumer, batch: &[Received], cancel: &CancellationToken) -> Result<bool, bus::Error> {
+        let mut trial = match Trial::of(&self.store, "deliver", self.child.as_ref(), batch).await {
+            Ok(trial) => trial,
+            Err(error) => return self.again(consumer, batch, &error, cancel).await,
+        };
+        for part in trial.parts(batch.len()) {
+            let rest = part.end;
+            if let Err(error) = trial.in_hand(&self.store, "deliver", batch, &part).await {
+                return self.again(consumer, &batch[part.start..], &error, cancel).await;
+            }
+            match self.deliver(chain, batch, part.clone(), &trial, cancel).await {
+                Ok(verdicts) => {
+                    let given_back = verdicts.iter().any(|(_, verdict)| *verdict == Settle::Requeue);
+                    consumer.settle(&verdicts).await?;
+                    if given_back {
+                        consumer.settle(&requeued(&batch[rest..])).await?;
+                        return Ok(true);
+                    }
+                }
+                Err(error) => return self.again(consumer, &batch[part.start..], &error, cancel).await,
             }
         }
+        Ok(false)
     }
 
-    async fn deliver(&self, chain: &mut Chain, batch: Vec<Received>, cancel: &CancellationToken) -> Result<Vec<(Tag, Settle)>, Error> {
-        if batch.is_empty() {
-            return Ok(Vec::new());
-        }
-        let suspects = attempt::suspects(&self.store, "deliver", &batch).await?;
-        let culprits = attempt::culprits(self.child.as_ref(), &batch, &suspects).await;
-        let mut items: Vec<Item> = Vec::with_capacity(batch.len());
-        for (index, received) in batch.iter().enumerate() {
-            let culprit = culprits.iter().find(|(culprit, _)| *culprit == index).map(|(_, fault)| fault.clone());
-            items.push(open(received.clone(), culprit));
-        }
+    /// The store is away: the batch comes again, in order, to this consumer.
+    async fn again(&self, consumer: &mut dyn Consumer, batch: &[Received], error: &Error, cancel: &CancellationToken) -> Result<bool, bus::Error> {
+        tracing::warn!(subscription = %self.subscription, %error, "the batch is tried again");
+        record::batch_repeated(Stage::Deliver);
+        pause(PAUSE, cancel).await;
+        consumer.settle(&requeued(batch)).await?;
+        Ok(false)
+    }
+
+    /// Delivers a part of a batch to its end. While the receiver is away it waits here, so that the order is kept.
+    async fn deliver(
+        &self,
+        chain: &mut Chain,
+        batch: &[Received],
+        part: Range<usize>,
+        trial: &Trial,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<(Tag, Settle)>, Error> {
+        let mut items: Vec<Item> = part.clone().map(|index| open(batch[index].clone(), trial.culprit(index).cloned())).collect();
         self.skip_known(&mut items).await?;
-        let held_since = Instant::now();
+        let (held_since, mut waited) = (Instant::now(), false);
         loop {
             let wait = self.attempt(&mut items).await;
             self.commit(chain, &items).await?;
@@ -164,13 +184,16 @@ impl Worker {
                 Some(wait) if !cancel.is_cancelled() && held_since.elapsed() < HOLD => {
                     // What was proven must not be proven again in the next round.
                     settle_proven(&mut items);
+                    if !std::mem::replace(&mut waited, true) {
+                        // It did not kill: however often the hub is started again while the receiver is away, that is no attempt.
+                        attempt::forget(&self.store, "deliver", &batch[part.clone()]).await?;
+                    }
                     pause(wait, cancel).await;
                 }
                 _ => break,
             }
         }
-        // Also for what is handed back: it did not make anything crash.
-        attempt::forget(&self.store, "deliver", &batch).await?;
+        attempt::forget(&self.store, "deliver", &batch[part]).await?;
         Ok(items.iter().map(|item| (item.received.tag, verdict(item))).collect())
     }
 
@@ -328,6 +351,10 @@ fn verdict(item: &Item) -> Settle {
         Disposition::Accept | Disposition::Park(_) | Disposition::Reject(_) => Settle::Ack,
         Disposition::Retry => Settle::Requeue,
     }
+}
+
+fn requeued(batch: &[Received]) -> Vec<(Tag, Settle)> {
+    batch.iter().map(|received| (received.tag, Settle::Requeue)).collect()
 }
 
 fn settle_proven(items: &mut [Item]) {

@@ -18,7 +18,7 @@ use crate::{
         source::{self, ObjectOptions, SourceContext, http_push},
         spec::{AdapterSpec, SourceKind},
     },
-    bus::Queue,
+    bus::{Queue, Topology},
     dead::{collect, replay},
     domain::keyed_hash::KeyedHash,
     deliver::{
@@ -60,13 +60,15 @@ pub struct Running {
     cancel: CancellationToken,
     tasks: JoinSet<()>,
     idle: Vec<Arc<AtomicBool>>,
+    /// This process sends dead letters on their way again.
+    replays: bool,
 }
 
 impl Hub {
     /// Starts the tasks of a role.
     pub async fn start(self: &Arc<Self>, role: Role) -> Result<Running, Vec<Fault>> {
         label::know(self.slugs());
-        let mut running = Running { hub: Arc::clone(self), listen: None, cancel: CancellationToken::new(), tasks: JoinSet::new(), idle: Vec::new() };
+        let mut running = Running { hub: Arc::clone(self), listen: None, cancel: CancellationToken::new(), tasks: JoinSet::new(), idle: Vec::new(), replays: false };
         if role.covers(Role::Deliver) {
             running.start_deliver().await?;
         }
@@ -90,6 +92,11 @@ impl Hub {
         let systems = self.adapters.iter().map(|spec| spec.slug.as_str().to_owned());
         let receivers = self.agreements.subscriptions().into_iter().map(|subscription| subscription.as_str().to_owned());
         systems.chain(receivers).chain(self.queues().iter().map(Queue::name).collect::<Vec<_>>())
+    }
+
+    /// The queues that must exist on the bus.
+    pub fn topology(&self) -> Topology {
+        Topology { partitions: self.config.bus.partitions, subscriptions: self.agreements.subscriptions() }
     }
 
     /// Every queue of the hub.
@@ -123,6 +130,7 @@ impl Running {
         for partition in 0..hub.config.bus.partitions {
             self.tasks.spawn(Arc::clone(&router).run(partition, self.cancel.clone()));
         }
+        self.replays = true;
         self.tasks.spawn(replay::run(Arc::clone(&hub.bus), hub.store.clone(), hub.keys.clone(), self.cancel.clone()));
         self.tasks.spawn(collect::run(Arc::clone(&hub.bus), hub.store.clone(), hub.keys.clone(), self.cancel.clone()));
     }
@@ -193,9 +201,12 @@ impl Running {
         Ok(())
     }
 
-    /// Whether every source has been read to its end and every queue is empty.
+    /// Whether every source has been read to its end, every replay has been sent and every queue is empty.
     pub async fn drained(&self) -> bool {
         if !self.idle.iter().all(|idle| idle.load(Ordering::Acquire)) {
+            return false;
+        }
+        if self.replays && !matches!(replay::pending(&self.hub.store).await, Ok(false)) {
             return false;
         }
         for queue in self.hub.queues() {

@@ -1,4 +1,5 @@
-//! Looks at the queues once a second and notes how full they are and how old, for the books, the status page and the metrics.
+//! Looks at the queues once a second and notes how full they are and how old, for the books, the status page and the
+//! metrics; now and then makes sure that they are all there.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Hub, roles::depths};
 use crate::{
     clock,
+    config::BusKind,
     store::{Error, Row},
     telemetry::{
         age::{Ages, Look},
@@ -22,6 +24,9 @@ const EVERY: Duration = Duration::from_secs(1);
 const LIMIT: Duration = Duration::from_secs(2);
 /// Dead letters are counted once in so many looks: it is a count over all that are open.
 const DEAD_EVERY: u32 = 15;
+/// Looks between two declarations of the queues. The binding of one partition can vanish without a returned message that
+/// would tell: its keys go to the other partitions.
+const DECLARE_EVERY: u32 = 10;
 
 pub(super) async fn run(hub: Arc<Hub>, cancel: CancellationToken) {
     let (mut ages, mut looks) = (Ages::default(), 0u32);
@@ -31,6 +36,12 @@ pub(super) async fn run(hub: Arc<Hub>, cancel: CancellationToken) {
             count_dead_letters(&hub).await;
         }
         looks = looks.wrapping_add(1);
+        if looks.is_multiple_of(DECLARE_EVERY)
+            && hub.config.bus.kind == BusKind::Rabbitmq
+            && let Err(error) = hub.bus.declare(&hub.topology()).await
+        {
+            tracing::debug!(%error, "the queues could not be declared again");
+        }
         tokio::select! {
             () = cancel.cancelled() => {}
             () = tokio::time::sleep(EVERY) => {}

@@ -1,13 +1,13 @@
 //! The loop of one partition.
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{ops::Range, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::{Fate, Item, Router, check::check, commit::commit, dispatch, fence, measure, reconcile};
 use crate::{
-    attempt,
+    attempt::{self, Trial},
     bus::{Consumer, Queue, Received, Settle, Tag, send::publish_all},
     clock,
     envelope::{
@@ -47,23 +47,37 @@ async fn session(router: &Router, partition: u16, cancel: &CancellationToken) ->
     let mut consumer = router.bus.consume(&Queue::Records(partition), router.prefetch).await.map_err(|error| text(&error))?;
     while !cancel.is_cancelled() {
         let batch = fill(router, consumer.as_mut()).await.map_err(|error| text(&error))?;
-        if batch.is_empty() {
-            continue;
-        }
-        let step = Step::new(Stage::Route).records(batch.len());
-        let verdicts = match step.run(handle(router, &mut chain, &batch, cancel)).await {
-            Ok(items) => settle(&batch, &items),
-            // The store is away: everything comes again, in order.
-            Err(error) => {
-                tracing::warn!(partition, error = %error, "the batch is tried again");
-                record::batch_repeated(Stage::Route);
-                tokio::time::sleep(PAUSE).await;
-                batch.iter().map(|received| (received.tag, Settle::Requeue)).collect()
-            }
-        };
-        consumer.settle(&verdicts).await.map_err(|error| text(&error))?;
+        work(router, &mut chain, consumer.as_mut(), &batch, cancel).await.map_err(|error| text(&error))?;
     }
     Ok(())
+}
+
+/// Handles and settles a batch, part by part.
+async fn work(router: &Router, chain: &mut Chain, consumer: &mut dyn Consumer, batch: &[Received], cancel: &CancellationToken) -> Result<(), crate::bus::Error> {
+    let mut trial = match Trial::of(&router.store, "route", router.child.as_ref(), batch).await {
+        Ok(trial) => trial,
+        Err(error) => return again(consumer, batch, &error).await,
+    };
+    for part in trial.parts(batch.len()) {
+        if let Err(error) = trial.in_hand(&router.store, "route", batch, &part).await {
+            return again(consumer, &batch[part.start..], &error).await;
+        }
+        let step = Step::new(Stage::Route).records(part.len());
+        match step.run(handle(router, chain, batch, part.clone(), &trial, cancel)).await {
+            Ok(items) => consumer.settle(&settle(&batch[part], &items)).await?,
+            Err(error) => return again(consumer, &batch[part.start..], &error).await,
+        }
+    }
+    Ok(())
+}
+
+/// The store is away: everything comes again, in order.
+async fn again(consumer: &mut dyn Consumer, batch: &[Received], error: &Error) -> Result<(), crate::bus::Error> {
+    tracing::warn!(records = batch.len(), error = %error, "the batch is tried again");
+    record::batch_repeated(Stage::Route);
+    tokio::time::sleep(PAUSE).await;
+    let verdicts: Vec<(Tag, Settle)> = batch.iter().map(|received| (received.tag, Settle::Requeue)).collect();
+    consumer.settle(&verdicts).await
 }
 
 /// One batch: the first records at once, then what comes within the linger.
@@ -75,14 +89,20 @@ async fn fill(router: &Router, consumer: &mut dyn Consumer) -> Result<Vec<Receiv
     Ok(batch)
 }
 
-/// Decides about a batch and makes the decision durable.
-async fn handle(router: &Router, chain: &mut Chain, batch: &[Received], cancel: &CancellationToken) -> Result<Vec<Item>, Error> {
-    let culprits = culprits(router, batch).await?;
-    let mut items: Vec<Item> = Vec::with_capacity(batch.len());
-    for (index, received) in batch.iter().enumerate() {
-        items.push(match culprits.iter().find(|(culprit, _)| *culprit == index) {
-            Some((_, fault)) => untouched(received, fault),
-            None => check(&received.body, &router.registry),
+/// Decides about a part of a batch and makes the decision durable.
+async fn handle(
+    router: &Router,
+    chain: &mut Chain,
+    batch: &[Received],
+    part: Range<usize>,
+    trial: &Trial,
+    cancel: &CancellationToken,
+) -> Result<Vec<Item>, Error> {
+    let mut items: Vec<Item> = Vec::with_capacity(part.len());
+    for index in part.clone() {
+        items.push(match trial.culprit(index) {
+            Some(fault) => untouched(&batch[index], fault),
+            None => check(&batch[index].body, &router.registry),
         });
     }
     stage::of_first(items.first().map(|item| &item.event));
@@ -95,13 +115,8 @@ async fn handle(router: &Router, chain: &mut Chain, batch: &[Received], cancel: 
     }
     commit(&router.store, &router.keys, chain, &items).await?;
     measure::routed(&items);
-    attempt::forget(&router.store, "route", batch).await?;
+    attempt::forget(&router.store, "route", &batch[part]).await?;
     Ok(items)
-}
-
-async fn culprits(router: &Router, batch: &[Received]) -> Result<Vec<(usize, Fault)>, Error> {
-    let suspects = attempt::suspects(&router.store, "route", batch).await?;
-    Ok(attempt::culprits(router.child.as_ref(), batch, &suspects).await)
 }
 
 /// A culprit is not looked into: even parsing may be what kills.

@@ -5,13 +5,14 @@
 
 mod bus;
 mod cli;
+mod crash;
 mod deliver;
 mod demo;
 mod hostile;
 mod identity;
 mod lake;
-mod privacy;
 mod ledger;
+mod privacy;
 mod road;
 mod simulate;
 mod slow_partner;

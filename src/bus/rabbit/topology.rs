@@ -20,10 +20,11 @@ use lapin::{
 use super::link::limited;
 use crate::bus::{Error, Queue, Topology};
 
-/// Deliveries after which the broker gives a message up: a second net under the hub's own attempt counter, for messages
-/// that crash the process before it can count. High, because the broker counts every restart of the hub and every hour
-/// that a receiver is away; none of them is the fault of the message.
-const DELIVERY_LIMIT: i32 = 10_000;
+/// Deliveries after which the broker gives a message up. Practically never: the hub's own attempt counter finds what kills
+/// it, while the broker counts every message that lay in a prefetch buffer when a hub ended. A low limit would take
+/// innocent messages away from a hub that is started often while a receiver is away. It is set all the same, because newer
+/// brokers have a low one by default.
+const DELIVERY_LIMIT: i32 = 1_000_000;
 /// Header that the hash exchange reads.
 pub(super) const PARTITION_HEADER: &str = "partitionkey";
 /// Share of the hash ring per partition.

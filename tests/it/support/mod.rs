@@ -10,6 +10,7 @@ use std::{
 use tokio::process::Command;
 
 pub mod broker;
+pub mod hub;
 pub mod postgres;
 pub mod program;
 pub mod proxy;
