@@ -5,7 +5,10 @@
 use std::{
     hash::{Hash, Hasher},
     panic::AssertUnwindSafe,
-    sync::{Arc, atomic::{AtomicBool, Ordering}},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,20 +22,30 @@ use tokio_util::sync::CancellationToken;
 use super::{
     event::EventMaker,
     map::MapRuntime,
-    source::{BadRow, Batch, Position, Row, Source, http_push::{Accepted, Intake, IntakeError}},
+    source::{
+        BadRow, Batch, Position, Row, Source,
+        http_push::{Accepted, Intake, IntakeError},
+    },
     spec::AdapterSpec,
 };
 use crate::{
-    bus::{Bus, Message, Route, send::{Ordered, publish_all}},
+    bus::{
+        Bus, Message, Route,
+        send::{Ordered, publish_all},
+    },
     clock,
     config::keys::Keys,
-    domain::keyed_hash::KeyedHash,
     dead::{self, Letter, State},
+    domain::keyed_hash::KeyedHash,
     envelope::{Event, Occurrence, System},
     error::{Code, Fault},
     ledger::{Entry, Kind, chain::Chain},
     store::{Error, Store, Tx},
-    telemetry::{record, stage::{Stage, Step}, trace},
+    telemetry::{
+        record,
+        stage::{Stage, Step},
+        trace,
+    },
 };
 
 /// A row of an object that the adapter does not know.
@@ -76,7 +89,8 @@ struct Mapped {
 impl HandOver {
     /// `writer` names the ledger chain: one per source object.
     pub async fn new(spec: Arc<AdapterSpec>, writer: &str, shared: Shared) -> Result<Self, Error> {
-        let chain = Chain::open(&shared.store, &format!("adapter.{}.{writer}", spec.slug), Arc::clone(&shared.keys.ledger)).await?;
+        let chain =
+            Chain::open(&shared.store, &format!("adapter.{}.{writer}", spec.slug), Arc::clone(&shared.keys.ledger)).await?;
         let hash = KeyedHash::new(&shared.keys.hmac);
         let runtime = MapRuntime::new(&hash, clock::now());
         Ok(Self { maker: EventMaker::new(spec.slug.clone(), hash), runtime, chain, spec, shared })
@@ -120,7 +134,9 @@ impl HandOver {
         for row in &batch.rows {
             let outputs = match self.spec.mapper(&row.object) {
                 Some(mapper) => mapper.run(&mut self.runtime, row),
-                None => Err(vec![Fault::new(NO_PROGRAM, format!("the adapter has no object `{}`", row.object)).hint("add it to adapter.toml")]),
+                None => Err(vec![
+                    Fault::new(NO_PROGRAM, format!("the adapter has no object `{}`", row.object)).hint("add it to adapter.toml"),
+                ]),
             };
             match outputs {
                 Ok(outputs) => mapped.events.extend(outputs.into_iter().map(|output| self.maker.make(output, row, &bookdate))),
@@ -193,7 +209,10 @@ fn ordered(event: &Event) -> Ordered {
     let mut hasher = FxHasher::default();
     event.partitionkey.hash(&mut hasher);
     let route = Route::Records { topic: event.routing_key(), key: event.partitionkey.clone() };
-    Ordered { message: Message { route, id: event.id.as_str().to_owned(), body: event.to_bytes().into() }, order: hasher.finish() }
+    Ordered {
+        message: Message { route, id: event.id.as_str().to_owned(), body: event.to_bytes().into() },
+        order: hasher.finish(),
+    }
 }
 
 fn refused(letter: &Letter) -> Entry {
@@ -234,7 +253,9 @@ async fn save_position(tx: &mut Tx, system: &System, object: &str, (before, next
 }
 
 async fn load_position(store: &Store, system: &System, object: &str) -> Result<Position, Error> {
-    let rows = store.read("SELECT position FROM position WHERE system = $1 AND object = $2", &[system.as_str().into(), object.into()]).await?;
+    let rows = store
+        .read("SELECT position FROM position WHERE system = $1 AND object = $2", &[system.as_str().into(), object.into()])
+        .await?;
     Ok(rows.first().and_then(|row| serde_json::from_str(&row.text(0)).ok()).unwrap_or_default())
 }
 
@@ -291,7 +312,13 @@ impl Poller {
 }
 
 /// Reads one object until it has nothing more.
-async fn drain(object: &str, source: &mut dyn Source, spec: &Arc<AdapterSpec>, shared: &Shared, idle: &AtomicBool) -> Result<(), String> {
+async fn drain(
+    object: &str,
+    source: &mut dyn Source,
+    spec: &Arc<AdapterSpec>,
+    shared: &Shared,
+    idle: &AtomicBool,
+) -> Result<(), String> {
     let text = |error: &dyn std::error::Error| error.to_string();
     let mut position = load_position(&shared.store, &spec.slug, object).await.map_err(|error| text(&error))?;
     let mut hand_over = HandOver::new(Arc::clone(spec), object, shared.clone()).await.map_err(|error| text(&error))?;

@@ -30,7 +30,12 @@ pub fn object_of<'a>(spec: &'a AdapterSpec, name: &str) -> Option<&'a ObjectSpec
 ///
 /// # Errors
 /// The faults for which the file is refused whole.
-pub fn stream(spec: &AdapterSpec, object: &ObjectSpec, path: &Path, mut each: impl FnMut(Result<Row, Vec<Fault>>)) -> Result<(), Vec<Fault>> {
+pub fn stream(
+    spec: &AdapterSpec,
+    object: &ObjectSpec,
+    path: &Path,
+    mut each: impl FnMut(Result<Row, Vec<Fault>>),
+) -> Result<(), Vec<Fault>> {
     read(spec, object, path, &mut |row| each(row.map_err(|bad| bad.faults)))
 }
 
@@ -44,7 +49,12 @@ pub fn rows_of(spec: &AdapterSpec, object: &ObjectSpec, path: &Path) -> Result<(
     Ok((rows, bad))
 }
 
-fn read(spec: &AdapterSpec, object: &ObjectSpec, path: &Path, each: &mut dyn FnMut(Result<Row, BadRow>)) -> Result<(), Vec<Fault>> {
+fn read(
+    spec: &AdapterSpec,
+    object: &ObjectSpec,
+    path: &Path,
+    each: &mut dyn FnMut(Result<Row, BadRow>),
+) -> Result<(), Vec<Fault>> {
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let here = |faults: Vec<Fault>| -> Vec<Fault> { faults.into_iter().map(|fault| fault.in_file(file.as_str())).collect() };
     let format = format_of(spec, object, path)?;
@@ -61,7 +71,12 @@ fn read(spec: &AdapterSpec, object: &ObjectSpec, path: &Path, each: &mut dyn FnM
                 data: row.data,
                 meta: Value::Object(row.meta),
             }),
-            Err(bad) => Err(BadRow { object: object.name.clone(), origin: origin(bad.number), faults: here(bad.faults), raw: String::new() }),
+            Err(bad) => Err(BadRow {
+                object: object.name.clone(),
+                origin: origin(bad.number),
+                faults: here(bad.faults),
+                raw: String::new(),
+            }),
         });
     }
     Ok(())

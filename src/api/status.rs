@@ -64,14 +64,40 @@ th:first-child,td:first-child,th:nth-child(2),td:nth-child(2){text-align:left}.b
 
 fn html(status: &Status) -> String {
     let mut page = HEAD.to_owned();
-    let heads = ["日期 date", "系统 system", "收 received", "交付 delivered", "拒 rejected", "搁置 parked", "过时 superseded", "重复 duplicate", "在途 in flight", "差额 gap"];
+    let heads = [
+        "日期 date",
+        "系统 system",
+        "收 received",
+        "交付 delivered",
+        "拒 rejected",
+        "搁置 parked",
+        "过时 superseded",
+        "重复 duplicate",
+        "在途 in flight",
+        "差额 gap",
+    ];
     let rows = status.books.iter().map(|line| {
-        let numbers = [line.received, line.delivered, line.rejected, line.parked, line.superseded, line.duplicate, line.in_flight, line.gap];
+        let numbers = [
+            line.received,
+            line.delivered,
+            line.rejected,
+            line.parked,
+            line.superseded,
+            line.duplicate,
+            line.in_flight,
+            line.gap,
+        ];
         [line.date.clone(), line.system.clone()].into_iter().chain(numbers.map(|number| number.to_string())).collect()
     });
     table(&mut page, "账 Books", &heads, rows);
-    table(&mut page, "队列 Queues", &["队列 queue", "消息 messages"], status.queues.iter().map(|(queue, messages)| vec![queue.clone(), messages.to_string()]));
-    let dead = status.dead.iter().map(|(code, stage, state, count)| vec![code.clone(), stage.clone(), state.clone(), count.to_string()]);
+    table(
+        &mut page,
+        "队列 Queues",
+        &["队列 queue", "消息 messages"],
+        status.queues.iter().map(|(queue, messages)| vec![queue.clone(), messages.to_string()]),
+    );
+    let dead =
+        status.dead.iter().map(|(code, stage, state, count)| vec![code.clone(), stage.clone(), state.clone(), count.to_string()]);
     table(&mut page, "死信 Dead letters", &["代码 code", "环节 stage", "状态 state", "数量 count"], dead);
     page.push_str("</body></html>");
     page

@@ -121,7 +121,8 @@ async fn suspects(store: &Store, stage: &str, batch: &[Received]) -> Result<Vec<
         record::redelivered(stage, again.len());
     }
     let counted = count(store, stage, &again, 2).await?;
-    let attempts = |received: &Received| counted.get(&received.id).copied().filter(|attempts| received.redelivered && *attempts >= SUSPECT);
+    let attempts =
+        |received: &Received| counted.get(&received.id).copied().filter(|attempts| received.redelivered && *attempts >= SUSPECT);
     Ok(batch.iter().enumerate().filter_map(|(index, received)| Some((index, attempts(received)?))).collect())
 }
 

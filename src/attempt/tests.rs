@@ -69,7 +69,11 @@ async fn only_what_comes_again_is_counted_and_the_third_attempt_is_suspect() {
     let (store, _dir) = store().await;
     let batch = [received("new", false, ""), received("again", true, ""), received("again", true, "")];
     assert_eq!(suspects(&store, "route", &batch).await.unwrap(), [], "second attempt");
-    assert_eq!(suspects(&store, "route", &batch).await.unwrap(), [(1, 3), (2, 3)], "the same message twice in a batch is one attempt");
+    assert_eq!(
+        suspects(&store, "route", &batch).await.unwrap(),
+        [(1, 3), (2, 3)],
+        "the same message twice in a batch is one attempt"
+    );
     assert_eq!(suspects(&store, "deliver", &batch).await.unwrap(), [], "stages count for themselves");
     forget(&store, "route", &batch).await.unwrap();
     assert_eq!(suspects(&store, "route", &batch).await.unwrap(), []);

@@ -38,7 +38,8 @@ pub const NOT_READY: Code = Code::new(1008);
 pub async fn run(hub: &Arc<Hub>, records: u64, persons: u64) -> Result<Measure, Fault> {
     let spec = hub.adapters.iter().find(|spec| spec.slug.as_str() == "fund-payment").cloned();
     let (Some(spec), Some(partner)) = (spec, hub.agreements.partners().first()) else {
-        return Err(Fault::new(NOT_READY, "the adapter `fund-payment` or the partner of the benchmark is missing").hint("run it in the project's folder"));
+        return Err(Fault::new(NOT_READY, "the adapter `fund-payment` or the partner of the benchmark is missing")
+            .hint("run it in the project's folder"));
     };
     let cancel = CancellationToken::new();
     let delivered = Arc::new(AtomicU64::new(0));
@@ -62,7 +63,13 @@ pub async fn run(hub: &Arc<Hub>, records: u64, persons: u64) -> Result<Measure, 
     }
     let shared = Shared { bus: Arc::clone(&hub.bus), store: hub.store.clone(), keys: hub.keys.clone(), cancel: cancel.clone() };
     let source: Box<dyn Source> = Box::new(Rows { left: records, persons: persons.max(1) });
-    let poller = Poller { objects: vec![("PAY".to_owned(), source)], spec, shared, every: Duration::from_secs(3600), idle: Arc::new(AtomicBool::new(false)) };
+    let poller = Poller {
+        objects: vec![("PAY".to_owned(), source)],
+        spec,
+        shared,
+        every: Duration::from_secs(3600),
+        idle: Arc::new(AtomicBool::new(false)),
+    };
     tasks.spawn(poller.run());
     while delivered.load(Ordering::Acquire) < records || proven(hub).await < records {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -87,7 +94,10 @@ async fn proven(hub: &Hub) -> u64 {
 async fn refused(hub: &Hub) -> Option<Fault> {
     let rows = hub.store.read("SELECT COUNT(*) FROM dead", &[]).await.unwrap_or_default();
     let count = rows.first().map_or(0, |row| row.int(0));
-    (count > 0).then(|| Fault::new(NOT_READY, format!("{count} rows of the benchmark were refused")).hint("the adapter `fund-payment` or its schema has changed"))
+    (count > 0).then(|| {
+        Fault::new(NOT_READY, format!("{count} rows of the benchmark were refused"))
+            .hint("the adapter `fund-payment` or its schema has changed")
+    })
 }
 
 fn router(hub: &Arc<Hub>) -> Router {
@@ -151,7 +161,19 @@ fn row(n: u64, person: u64) -> Row {
 /// The one partner of the benchmark: plain copies of most fields, about 1 KB a delivery.
 pub fn write_partner(dir: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(dir)?;
-    let fields = ["payment_no", "batch_no", "purpose", "period", "payee_key", "payee_name", "account_no", "bank_code", "amount", "status", "sent_at"];
+    let fields = [
+        "payment_no",
+        "batch_no",
+        "purpose",
+        "period",
+        "payee_key",
+        "payee_name",
+        "account_no",
+        "bank_code",
+        "amount",
+        "status",
+        "sent_at",
+    ];
     let plain: Vec<String> = fields.iter().map(|field| format!("{field} = \"plain\"")).collect();
     let text = format!(
         "slug = \"bench\"\nname = \"benchmark\"\n[transport]\nkind = \"lake\"\n[[agreement]]\nid = \"bench\"\ndataset = \"assistance-payment\"\n\

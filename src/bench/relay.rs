@@ -15,7 +15,14 @@ const BATCH: usize = 512;
 const WAIT: Duration = Duration::from_millis(200);
 
 /// Moves `records` messages of the payload over `records.<n>` and `deliver.<subscription>` and measures it.
-pub async fn run(bus: Arc<dyn Bus>, partitions: u16, subscription: &str, payload: Bytes, records: u64, prefetch: u16) -> Result<Measure, Error> {
+pub async fn run(
+    bus: Arc<dyn Bus>,
+    partitions: u16,
+    subscription: &str,
+    payload: Bytes,
+    records: u64,
+    prefetch: u16,
+) -> Result<Measure, Error> {
     let cancel = CancellationToken::new();
     let meter = Meter::start();
     let mut tasks = tokio::task::JoinSet::new();
@@ -41,7 +48,11 @@ async fn produce(bus: Arc<dyn Bus>, payload: Bytes, records: u64, cancel: Cancel
     let mut next = 0;
     while next < records {
         let end = (next + BATCH as u64).min(records);
-        let message = |n: u64| Message { route: Route::Records { topic: "bench.220000.upsert".to_owned(), key: format!("{n}").into() }, id: format!("r{n}"), body: payload.clone() };
+        let message = |n: u64| Message {
+            route: Route::Records { topic: "bench.220000.upsert".to_owned(), key: format!("{n}").into() },
+            id: format!("r{n}"),
+            body: payload.clone(),
+        };
         let batch = (next..end).map(|n| Ordered { message: message(n), order: n }).collect();
         if !publish_all(bus.as_ref(), batch, &cancel).await {
             return;
@@ -54,8 +65,16 @@ async fn forward(bus: Arc<dyn Bus>, partition: u16, subscription: String, prefet
     let Ok(mut consumer) = bus.consume(&Queue::Records(partition), prefetch).await else { return };
     while !cancel.is_cancelled() {
         let Ok(batch) = consumer.next(BATCH, WAIT).await else { return };
-        let message = |id: &str, body: &Bytes| Message { route: Route::Deliver(subscription.as_str().into()), id: id.to_owned(), body: body.clone() };
-        let onward = batch.iter().enumerate().map(|(n, received)| Ordered { message: message(&received.id, &received.body), order: n as u64 }).collect();
+        let message = |id: &str, body: &Bytes| Message {
+            route: Route::Deliver(subscription.as_str().into()),
+            id: id.to_owned(),
+            body: body.clone(),
+        };
+        let onward = batch
+            .iter()
+            .enumerate()
+            .map(|(n, received)| Ordered { message: message(&received.id, &received.body), order: n as u64 })
+            .collect();
         if !publish_all(bus.as_ref(), onward, &cancel).await {
             return;
         }

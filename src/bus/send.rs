@@ -34,7 +34,11 @@ async fn until_stored(bus: &dyn Bus, batch: Vec<Ordered>, cancel: &CancellationT
         if left.is_empty() {
             return true;
         }
-        tracing::warn!(records = left.len(), pause_ms = pause.as_millis() as u64, "the bus has not confirmed part of a batch, publishing it again");
+        tracing::warn!(
+            records = left.len(),
+            pause_ms = pause.as_millis() as u64,
+            "the bus has not confirmed part of a batch, publishing it again"
+        );
         tokio::select! {
             () = cancel.cancelled() => return false,
             () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSE.1),

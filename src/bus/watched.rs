@@ -104,8 +104,12 @@ mod tests {
         let bus = Watched::new(EmbeddedBus::open(folder.path()).unwrap(), Arc::clone(&departures));
         let queue = Queue::Deliver("bank".into());
         bus.declare(&Topology { partitions: 1, subscriptions: vec!["bank".into()] }).await.unwrap();
-        let message = |id: &str| Message { route: Route::Deliver("bank".into()), id: id.to_owned(), body: b"{}".as_slice().into() };
-        assert_eq!(bus.publish(vec![message("a"), message("b"), message("c")]).await, [Confirm::Stored, Confirm::Stored, Confirm::Stored]);
+        let message =
+            |id: &str| Message { route: Route::Deliver("bank".into()), id: id.to_owned(), body: b"{}".as_slice().into() };
+        assert_eq!(
+            bus.publish(vec![message("a"), message("b"), message("c")]).await,
+            [Confirm::Stored, Confirm::Stored, Confirm::Stored]
+        );
         let mut consumer = bus.consume(&queue, 10).await.unwrap();
         let got = consumer.next(3, Duration::from_secs(5)).await.unwrap();
         let verdicts: Vec<_> = got.iter().map(|received| received.tag).zip([Settle::Ack, Settle::Ack, Settle::Requeue]).collect();

@@ -78,7 +78,8 @@ fn find(dir: &Path, system: &str) -> anyhow::Result<AdapterSpec> {
         return Ok(AdapterSpec::load(&folder).map_err(Faults)?);
     }
     let known: Vec<String> = spec::load_all(dir).0.iter().map(|spec| spec.slug.to_string()).collect();
-    let fault = Fault::new(NO_SUCH_ADAPTER, format!("there is no adapter `{system}`")).expected(format!("one of {}", known.join(", ")));
+    let fault =
+        Fault::new(NO_SUCH_ADAPTER, format!("there is no adapter `{system}`")).expected(format!("one of {}", known.join(", ")));
     Err(match crate::config::nearest(system, known.iter()) {
         Some(name) => fault.hint(format!("did you mean `{name}`?")),
         None => fault.hint("give the folder with paths.adapters"),
@@ -91,7 +92,11 @@ fn list(dir: &Path, format: output::Format) -> anyhow::Result<ExitCode> {
     let rows: Vec<_> = specs
         .iter()
         .map(|spec| {
-            let objects: BTreeMap<&str, Vec<&str>> = spec.objects.iter().map(|object| (object.name.as_str(), object.datasets.iter().map(|name| name.as_str()).collect())).collect();
+            let objects: BTreeMap<&str, Vec<&str>> = spec
+                .objects
+                .iter()
+                .map(|object| (object.name.as_str(), object.datasets.iter().map(|name| name.as_str()).collect()))
+                .collect();
             json!({ "system": spec.slug, "name": spec.name, "owner": spec.owner, "kind": spec.kind.as_str(), "objects": objects })
         })
         .collect();
@@ -116,8 +121,12 @@ fn map_file(spec: &AdapterSpec, input: &Path, object: Option<&str>, keys: &Keys)
         faulty = true;
         output::fault_lines(&faults);
     };
-    let each = |row: Result<crate::adapter::source::Row, Vec<Fault>>| match row.and_then(|row| Ok((object.mapper.run(&mut runtime, &row)?, row))) {
-        Ok((outputs, row)) => outputs.into_iter().for_each(|output| output::say!("{}", String::from_utf8_lossy(&maker.make(output, &row, &bookdate).to_bytes()))),
+    let each = |row: Result<crate::adapter::source::Row, Vec<Fault>>| match row
+        .and_then(|row| Ok((object.mapper.run(&mut runtime, &row)?, row)))
+    {
+        Ok((outputs, row)) => outputs
+            .into_iter()
+            .for_each(|output| output::say!("{}", String::from_utf8_lossy(&maker.make(output, &row, &bookdate).to_bytes()))),
         Err(faults) => line(faults),
     };
     if let Err(faults) = sample::stream(spec, object, input, each) {
@@ -136,14 +145,19 @@ fn choose<'a>(spec: &'a AdapterSpec, input: &Path, object: Option<&str>) -> anyh
     };
     let known: Vec<&str> = spec.objects.iter().map(|object| object.name.as_str()).collect();
     found.ok_or_else(|| {
-        Fault::new(NO_SUCH_ADAPTER, format!("`{name}` fits no object of `{}`", spec.slug)).hint(format!("give --object, one of {}", known.join(", "))).into()
+        Fault::new(NO_SUCH_ADAPTER, format!("`{name}` fits no object of `{}`", spec.slug))
+            .hint(format!("give --object, one of {}", known.join(", ")))
+            .into()
     })
 }
 
 fn test(dir: &Path, system: Option<&str>, accept: bool, format: output::Format) -> anyhow::Result<ExitCode> {
     let mut folders: Vec<PathBuf> = match system {
         Some(system) => vec![find(dir, system)?.dir],
-        None => std::fs::read_dir(dir)?.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.join("adapter.toml").is_file()).collect(),
+        None => std::fs::read_dir(dir)?
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.join("adapter.toml").is_file())
+            .collect(),
     };
     folders.sort();
     let mut rows = Vec::new();
@@ -171,7 +185,9 @@ fn case_row(system: &str, case: &CaseResult) -> serde_json::Value {
     match &case.outcome {
         Outcome::Same | Outcome::Accepted => {}
         Outcome::Differs(differences) => {
-            let lines = differences.iter().map(|difference| json!({ "line": difference.line, "expected": difference.expected, "actual": difference.actual }));
+            let lines = differences.iter().map(
+                |difference| json!({ "line": difference.line, "expected": difference.expected, "actual": difference.actual }),
+            );
             row["differences"] = lines.collect();
         }
         Outcome::Failed(faults) => row["faults"] = json!(faults),

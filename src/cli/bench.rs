@@ -66,7 +66,13 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-async fn measure(base: &Config, folder: &Path, amqp: Option<&String>, store: &str, (records, persons): (u64, u64)) -> anyhow::Result<Pair> {
+async fn measure(
+    base: &Config,
+    folder: &Path,
+    amqp: Option<&String>,
+    store: &str,
+    (records, persons): (u64, u64),
+) -> anyhow::Result<Pair> {
     let mut config = base.clone();
     config.hub.data = folder.to_owned();
     config.paths.partners = folder.join("partners");
@@ -83,7 +89,12 @@ async fn measure(base: &Config, folder: &Path, amqp: Option<&String>, store: &st
     let measured = pipeline::run(&hub, records, persons).await?;
     let relayed = bare(&hub, records).await.map_err(|error| error.fault())?;
     hub.bus.close().await;
-    Ok(Pair { bus: if amqp.is_some() { "rabbitmq" } else { "embedded" }, ratio: measured.rate / relayed.rate, hub: measured, relay: relayed })
+    Ok(Pair {
+        bus: if amqp.is_some() { "rabbitmq" } else { "embedded" },
+        ratio: measured.rate / relayed.rate,
+        hub: measured,
+        relay: relayed,
+    })
 }
 
 async fn bare(hub: &Arc<Hub>, records: u64) -> Result<Measure, crate::bus::Error> {

@@ -30,7 +30,8 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
 
 /// The books as a table with a total.
 pub(super) fn table(lines: &[Line]) -> comfy_table::Table {
-    let headings = ["date", "system", "received", "delivered", "rejected", "parked", "superseded", "duplicate", "in flight", "gap"];
+    let headings =
+        ["date", "system", "received", "delivered", "rejected", "parked", "superseded", "duplicate", "in flight", "gap"];
     let mut rows: Vec<[String; 10]> = lines.iter().map(|line| row(&line.date, &line.system, numbers(line))).collect();
     let mut total = [0; 8];
     for line in lines {

@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::{Global, output};
-use crate::{config::keys::Keys, hub::{Plans, Secrets}};
+use crate::{
+    config::keys::Keys,
+    hub::{Plans, Secrets},
+};
 
 pub(super) fn run(global: &Global, format: output::Format) -> anyhow::Result<ExitCode> {
     let (summary, faults) = match global.config() {

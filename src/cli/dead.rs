@@ -86,7 +86,8 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
         Command::List { which, limit, format } => list(&store, which.filter(limit), format).await,
         Command::Show { id, format } => show(&store, &keys, id, format).await,
         Command::Replay(decision) => {
-            let (filter, reason) = confirmed(&store, decision, "('parked', 'rejected') AND stage IN ('route', 'deliver')").await?;
+            let (filter, reason) =
+                confirmed(&store, decision, "('parked', 'rejected') AND stage IN ('route', 'deliver')").await?;
             let count = replay::request(&store, keys.ledger, &filter, &reason).await.map_err(|error| error.fault())?;
             output::say!("{count} letters are on their way; a running hub sends them, `civilhub dead stop` takes back the rest");
             Ok(ExitCode::SUCCESS)
@@ -130,7 +131,15 @@ pub(super) fn table(letters: &[Summary]) -> comfy_table::Table {
         ["id", "state", "stage", "receiver", "system", "dataset", "faults"],
         letters.iter().map(|letter| {
             let stage = letter.stage.clone();
-            [letter.id.clone(), letter.state.clone(), stage, letter.subscription.clone(), letter.system.clone(), letter.dataset.clone(), faults(&letter.faults)]
+            [
+                letter.id.clone(),
+                letter.state.clone(),
+                stage,
+                letter.subscription.clone(),
+                letter.system.clone(),
+                letter.dataset.clone(),
+                faults(&letter.faults),
+            ]
         }),
     )
 }
@@ -142,7 +151,9 @@ fn faults(faults: &Value) -> String {
 }
 
 async fn show(store: &Store, keys: &Keys, id: String, format: output::Format) -> anyhow::Result<ExitCode> {
-    let letters = dead::list(store, &Filter { id: Some(id.clone()), limit: 1, ..Filter::default() }).await.map_err(|error| error.fault())?;
+    let letters = dead::list(store, &Filter { id: Some(id.clone()), limit: 1, ..Filter::default() })
+        .await
+        .map_err(|error| error.fault())?;
     let Some(letter) = letters.first() else {
         return Err(Fault::new(output::NOT_FOUND, "there is no such dead letter").hint("`civilhub dead list` shows ids").into());
     };

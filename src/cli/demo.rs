@@ -16,8 +16,8 @@ use crate::{
     bus::STORAGE,
     config::Config,
     dead::Filter,
-    demo::{bank, province},
     deliver::lake,
+    demo::{bank, province},
     error::{Code, Fault, Faults},
     hub::{Hub, Role, Running, depths},
     ledger,
@@ -82,12 +82,16 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
 
 /// The folder belongs to this process until the lock is dropped.
 fn lock(data: &Path) -> Result<File, Fault> {
-    let unusable = |error: &dyn std::fmt::Display| Fault::new(STORAGE, format!("the data folder cannot be used: {error}")).in_file(data.display().to_string());
+    let unusable = |error: &dyn std::fmt::Display| {
+        Fault::new(STORAGE, format!("the data folder cannot be used: {error}")).in_file(data.display().to_string())
+    };
     std::fs::create_dir_all(data).map_err(|error| unusable(&error))?;
     let file = File::create(data.join("demo.lock")).map_err(|error| unusable(&error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(unusable(&"another demo has it open").hint("one process may use a data folder at a time")),
+        Err(TryLockError::WouldBlock) => {
+            Err(unusable(&"another demo has it open").hint("one process may use a data folder at a time"))
+        }
         Err(TryLockError::Error(error)) => Err(unusable(&error)),
     }
 }
@@ -99,7 +103,9 @@ fn failed(error: &dyn std::fmt::Display) -> Fault {
 async fn write_province(dir: &Path, args: &Args) -> anyhow::Result<()> {
     eprintln!("writing the exports of a province of {} persons (seed {}) …", args.persons, args.seed);
     let bar = bar(args.persons, "{spinner} {pos}/{len} persons");
-    province::write(dir, args.persons, args.seed, &|done| bar.set_position(done)).await.map_err(|error| Faults(error.faults()))?;
+    province::write(dir, args.persons, args.seed, &|done| bar.set_position(done))
+        .await
+        .map_err(|error| Faults(error.faults()))?;
     bar.finish_and_clear();
     Ok(())
 }
@@ -154,15 +160,24 @@ async fn show_flow(running: &Running) -> std::convert::Infallible {
     loop {
         let (counted, done) = totals(&running.hub.store).await;
         let waiting: u64 = depths(&running.hub).await.values().sum();
-        let line = format!("{counted} records received, {done} done, {waiting} messages on the bus, {:.0} s", started.elapsed().as_secs_f32());
-        if live { spinner.set_message(line) } else { eprintln!("{line}") }
+        let line = format!(
+            "{counted} records received, {done} done, {waiting} messages on the bus, {:.0} s",
+            started.elapsed().as_secs_f32()
+        );
+        if live {
+            spinner.set_message(line)
+        } else {
+            eprintln!("{line}")
+        }
         tokio::time::sleep(Duration::from_millis(if live { 300 } else { 5_000 })).await;
     }
 }
 
 async fn totals(store: &Store) -> (i64, i64) {
     let lines = ledger::books::books(store, None, 0).await.unwrap_or_default();
-    lines.iter().fold((0, 0), |(received, done), line| (received + line.received, done + line.received - line.in_flight - line.gap))
+    lines
+        .iter()
+        .fold((0, 0), |(received, done), line| (received + line.received, done + line.received - line.in_flight - line.gap))
 }
 
 fn bar(length: u64, template: &str) -> ProgressBar {
@@ -178,7 +193,11 @@ async fn summary(running: &Running, took: Duration) -> anyhow::Result<()> {
     output::say!("\nThe books after {:.1} s\n{}", took.as_secs_f32(), books::table(&lines));
     let filter = Filter { state: Some("rejected".to_owned()), limit: 3, ..Filter::default() };
     let letters = crate::dead::list(&hub.store, &filter).await.map_err(|error| error.fault())?;
-    output::say!("\nThree rejected records and why (civilhub dead list --data {})\n{}", hub.config.hub.data.display(), dead::table(&letters));
+    output::say!(
+        "\nThree rejected records and why (civilhub dead list --data {})\n{}",
+        hub.config.hub.data.display(),
+        dead::table(&letters)
+    );
     show_trace(hub).await?;
     show_lake(hub).await
 }
@@ -192,7 +211,11 @@ async fn show_trace(hub: &Hub) -> anyhow::Result<()> {
     }
     if let Some(event) = rows.first().map(|row| row.text(0)) {
         let steps = ledger::trace::trace(&hub.store, &event).await.map_err(|error| error.fault())?;
-        output::say!("\nOne record's life (civilhub trace {event} --data {})\n{}", hub.config.hub.data.display(), trace::table(&steps));
+        output::say!(
+            "\nOne record's life (civilhub trace {event} --data {})\n{}",
+            hub.config.hub.data.display(),
+            trace::table(&steps)
+        );
     }
     Ok(())
 }
@@ -200,9 +223,14 @@ async fn show_trace(hub: &Hub) -> anyhow::Result<()> {
 async fn show_lake(hub: &Hub) -> anyhow::Result<()> {
     let root = hub.config.lake_url();
     let counts = lake::counts(&root, &std::collections::HashMap::new()).await.map_err(|error| failed(&error))?;
-    output::say!("\nThe lake\n{}", output::table(["table", "rows"], counts.iter().map(|(table, rows)| [table.clone(), rows.to_string()])));
+    output::say!(
+        "\nThe lake\n{}",
+        output::table(["table", "rows"], counts.iter().map(|(table, rows)| [table.clone(), rows.to_string()]))
+    );
     if let Some((table, _)) = counts.first() {
-        output::say!("\nRead it with DuckDB:\n  duckdb -c \"INSTALL delta; LOAD delta; SELECT * FROM delta_scan('{root}/{table}') LIMIT 10\"");
+        output::say!(
+            "\nRead it with DuckDB:\n  duckdb -c \"INSTALL delta; LOAD delta; SELECT * FROM delta_scan('{root}/{table}') LIMIT 10\""
+        );
     }
     Ok(())
 }

@@ -61,7 +61,8 @@ impl Global {
         if let Some(path) = url.strip_prefix("sqlite://")
             && !std::path::Path::new(path).is_file()
         {
-            let fault = Fault::new(output::NO_STORE, format!("there is no store at `{path}`")).hint("give the folder of a hub with --data, or start one with `civilhub demo`");
+            let fault = Fault::new(output::NO_STORE, format!("there is no store at `{path}`"))
+                .hint("give the folder of a hub with --data, or start one with `civilhub demo`");
             return Err(fault.into());
         }
         let store = Store::open(&url).await.map_err(|error| error.fault())?;
@@ -96,9 +97,7 @@ enum Command {
     /// Bring the store's tables up to date.
     Migrate,
     /// Print completions for a shell.
-    Completions {
-        shell: clap_complete::Shell,
-    },
+    Completions { shell: clap_complete::Shell },
     /// Try records from standard input, for the hub that started this.
     #[command(hide = true)]
     Probe,

@@ -6,7 +6,13 @@ use std::{
 };
 
 use super::Global;
-use crate::{clock, config::keys::Keys, error::Faults, hub::{Plans, Secrets}, router::check};
+use crate::{
+    clock,
+    config::keys::Keys,
+    error::Faults,
+    hub::{Plans, Secrets},
+    router::check,
+};
 
 pub(super) fn run(global: &Global) -> anyhow::Result<ExitCode> {
     let config = global.config()?;

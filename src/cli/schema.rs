@@ -78,7 +78,11 @@ fn validate(plans: &Plans, schema: &str, input: &PathBuf) -> anyhow::Result<Exit
             Ok(record) => schema.validate(&record),
             Err(faults) => faults,
         };
-        if faults.is_empty() { good += 1 } else { bad += 1 }
+        if faults.is_empty() {
+            good += 1
+        } else {
+            bad += 1
+        }
         output::fault_lines(&faults.into_iter().map(|fault| fault.at_row(index as u64 + 1)).collect::<Vec<_>>());
     }
     output::say!("{good} good, {bad} bad");
@@ -87,7 +91,8 @@ fn validate(plans: &Plans, schema: &str, input: &PathBuf) -> anyhow::Result<Exit
 
 fn diff(global: &Global, old: &PathBuf, new: &PathBuf, format: output::Format) -> anyhow::Result<ExitCode> {
     let read = |path: &PathBuf| -> anyhow::Result<Value> {
-        Ok(json::strict(&std::fs::read(path)?, &Limits::default()).map_err(|faults| Faults(faults.into_iter().map(|fault| fault.in_file(path.display().to_string())).collect()))?)
+        Ok(json::strict(&std::fs::read(path)?, &Limits::default())
+            .map_err(|faults| Faults(faults.into_iter().map(|fault| fault.in_file(path.display().to_string())).collect()))?)
     };
     let (before, after) = (read(old)?, read(new)?);
     let changes = schema::diff(&before, &after);
@@ -111,7 +116,14 @@ fn diff(global: &Global, old: &PathBuf, new: &PathBuf, format: output::Format) -
 
 /// Which adapters write the dataset and which partners get it.
 fn touched(plans: &Plans, dataset: &str) -> (Vec<String>, Vec<String>) {
-    let adapters = plans.adapters.iter().filter(|spec| spec.objects.iter().any(|object| object.datasets.iter().any(|name| name.as_str() == dataset)));
-    let partners = plans.agreements.partners().iter().filter(|partner| partner.agreements.iter().any(|agreement| agreement.dataset == dataset));
+    let adapters = plans
+        .adapters
+        .iter()
+        .filter(|spec| spec.objects.iter().any(|object| object.datasets.iter().any(|name| name.as_str() == dataset)));
+    let partners = plans
+        .agreements
+        .partners()
+        .iter()
+        .filter(|partner| partner.agreements.iter().any(|agreement| agreement.dataset == dataset));
     (adapters.map(|spec| spec.slug.to_string()).collect(), partners.map(|partner| partner.slug.clone()).collect())
 }

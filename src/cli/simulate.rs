@@ -38,7 +38,13 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         output::json(&summary)?;
     } else {
         let rows = summary.systems.iter().map(|(system, numbers)| {
-            [system.to_string(), numbers.rows.to_string(), numbers.rejected.to_string(), numbers.duplicates.to_string(), numbers.superseded.to_string()]
+            [
+                system.to_string(),
+                numbers.rows.to_string(),
+                numbers.rejected.to_string(),
+                numbers.duplicates.to_string(),
+                numbers.superseded.to_string(),
+            ]
         });
         output::say!("{}", output::table(["system", "rows", "to be rejected", "duplicate", "superseded"], rows));
     }

@@ -21,7 +21,9 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
     let (_, store) = global.store().await?;
     let steps = trace::trace(&store, &args.id).await.map_err(|error| error.fault())?;
     if steps.is_empty() {
-        return Err(Fault::new(output::NOT_FOUND, "the ledger has no such id").hint("`civilhub dead list` and `civilhub ledger export` show ids").into());
+        return Err(Fault::new(output::NOT_FOUND, "the ledger has no such id")
+            .hint("`civilhub dead list` and `civilhub ledger export` show ids")
+            .into());
     }
     if args.format.is_json() {
         output::json(&steps)?;
@@ -34,7 +36,16 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
 pub(super) fn table(steps: &[Step]) -> comfy_table::Table {
     output::table(
         ["at", "what", "system", "dataset", "detail", "proof"],
-        steps.iter().map(|step| [moment(step.at), step.what.clone(), step.system.clone(), step.dataset.clone(), step.detail.to_string(), step.proof.clone()]),
+        steps.iter().map(|step| {
+            [
+                moment(step.at),
+                step.what.clone(),
+                step.system.clone(),
+                step.dataset.clone(),
+                step.detail.to_string(),
+                step.proof.clone(),
+            ]
+        }),
     )
 }
 

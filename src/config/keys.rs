@@ -39,7 +39,9 @@ impl Keys {
     /// Reads the key file; makes one with fresh random keys, readable by its owner only, where there is none.
     pub fn load_or_create(path: &Path) -> Result<Self, Fault> {
         match fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text).ok_or_else(|| fault(path, "the key file is not as expected").expected("hmac, aes and ledger, 64 hex digits each")),
+            Ok(text) => Self::parse(&text).ok_or_else(|| {
+                fault(path, "the key file is not as expected").expected("hmac, aes and ledger, 64 hex digits each")
+            }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::create(path),
             Err(error) => Err(fault(path, &error.to_string())),
         }
@@ -84,7 +86,11 @@ impl Keys {
     fn parse(text: &str) -> Option<Self> {
         let file: KeyFile = toml::from_str(text).ok()?;
         let bytes = |hex_digits: &str| -> Option<[u8; 32]> { hex::decode(hex_digits).ok()?.try_into().ok() };
-        Some(Self { hmac: bytes(&file.hmac)?, aes: bytes(&file.aes)?, ledger: Arc::new(SigningKey::from_bytes(&bytes(&file.ledger)?)) })
+        Some(Self {
+            hmac: bytes(&file.hmac)?,
+            aes: bytes(&file.aes)?,
+            ledger: Arc::new(SigningKey::from_bytes(&bytes(&file.ledger)?)),
+        })
     }
 
     fn create(path: &Path) -> Result<Self, Fault> {

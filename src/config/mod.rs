@@ -122,7 +122,8 @@ impl Config {
         if let Some(path) = file {
             builder = builder.add_source(File::from(path).format(FileFormat::Toml));
         }
-        builder = builder.add_source(Environment::with_prefix("CIVILHUB").prefix_separator("__").separator("__").try_parsing(true));
+        builder =
+            builder.add_source(Environment::with_prefix("CIVILHUB").prefix_separator("__").separator("__").try_parsing(true));
         let merged = builder.build().map_err(|error| vec![bad(&error.to_string(), file)])?;
         let faults = unknown::faults(&merged, file);
         if !faults.is_empty() {
@@ -152,7 +153,11 @@ impl Config {
 
     /// URL of the store, with the default filled in.
     pub fn store_url(&self) -> String {
-        if self.store.url.is_empty() { format!("sqlite://{}", self.hub.data.join("hub.db").display()) } else { self.store.url.clone() }
+        if self.store.url.is_empty() {
+            format!("sqlite://{}", self.hub.data.join("hub.db").display())
+        } else {
+            self.store.url.clone()
+        }
     }
 
     /// Folder or URL of the lake, with the default filled in.
@@ -228,7 +233,11 @@ mod tests {
     fn a_file_lies_over_the_defaults_and_a_flag_over_the_file() {
         let config = load("[hub]\ndata = \"from-file\"\n[router]\nlinger = \"1s\"\n[env]\nBANK_SECRET = \"s\"").unwrap();
         assert_eq!((config.hub.data.as_path(), config.router.linger), (Path::new("from-file"), Duration::from_secs(1)));
-        assert_eq!((config.router.batch, config.bus.kind), (512, BusKind::Embedded), "what the file does not name is as in the defaults");
+        assert_eq!(
+            (config.router.batch, config.bus.kind),
+            (512, BusKind::Embedded),
+            "what the file does not name is as in the defaults"
+        );
         assert_eq!(config.env.get("BANK_SECRET").map(String::as_str), Some("s"), "names of values keep their case");
         assert_eq!(config.store_url(), "sqlite://from-file/hub.db");
         let flagged = Config::load(None, Some(Path::new("/flag"))).unwrap();
@@ -240,10 +249,18 @@ mod tests {
     fn every_unknown_key_and_every_senseless_value_is_named() {
         let faults = load("[bus]\npartition = 3\n[rooter]\nbatch = 1\n[hub]\nfolder = \"x\"").unwrap_err();
         let text = Faults(faults).to_string();
-        for part in ["`bus.partition`", "did you mean `bus.partitions`?", "`rooter`", "did you mean `router`?", "`hub.folder`", "hub.toml"] {
+        for part in [
+            "`bus.partition`",
+            "did you mean `bus.partitions`?",
+            "`rooter`",
+            "did you mean `router`?",
+            "`hub.folder`",
+            "hub.toml",
+        ] {
             assert!(text.contains(part), "{part} in {text}");
         }
-        let faults = load("[bus]\npartitions = 0\nprefetch = 0\nkind = \"rabbitmq\"\n[router]\nbatch = 0\n[lake]\nbatch = 0").unwrap_err();
+        let faults =
+            load("[bus]\npartitions = 0\nprefetch = 0\nkind = \"rabbitmq\"\n[router]\nbatch = 0\n[lake]\nbatch = 0").unwrap_err();
         assert_eq!(faults.len(), 5, "{faults:?}");
     }
 

@@ -18,7 +18,9 @@ pub(super) fn faults(merged: &config::Config, file: Option<&Path>) -> Vec<Fault>
         };
         if let (ValueKind::Table(keys), false) = (&value.kind, section == "env") {
             let unknown = keys.keys().filter(|key| !table.contains_key(*key));
-            faults.extend(unknown.map(|key| fault(&format!("{section}.{key}"), table.keys().map(|k| format!("{section}.{k}")), file)));
+            faults.extend(
+                unknown.map(|key| fault(&format!("{section}.{key}"), table.keys().map(|k| format!("{section}.{k}")), file)),
+            );
         }
     }
     faults

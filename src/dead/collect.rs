@@ -67,7 +67,13 @@ async fn set_aside(store: &Store, keys: &Keys, batch: &[Received]) -> Result<(),
     let letters: Vec<Letter> = given_up.iter().map(|(_, letter)| letter.clone()).collect();
     let mut tx = store.begin().await?;
     let filed = file(&mut tx, keys, &letters).await?;
-    let of = |stage: &'static str| given_up.iter().filter(move |(_, letter)| letter.stage == stage).filter(|(_, letter)| filed.ids.contains(&letter.id)).map(|(event, _)| event);
+    let of = |stage: &'static str| {
+        given_up
+            .iter()
+            .filter(move |(_, letter)| letter.stage == stage)
+            .filter(|(_, letter)| filed.ids.contains(&letter.id))
+            .map(|(event, _)| event)
+    };
     // A record that the router never counted is open with itself; a delivery is open since its dispatch.
     arrival::add(&mut tx, of("route"), (1, 1)).await?;
     arrival::add(&mut tx, of("deliver"), (0, 1)).await?;

@@ -48,7 +48,8 @@ impl Letters {
                    AND (state IN ('parked', 'replaying', 'underway') OR event_id IN (SELECT value ->> 1 FROM {rows})) ORDER BY place";
         let mut letters = Self::default();
         for row in store.read(sql, &[Value::Array(rows).to_string().into(), stage.into(), subscription.into()]).await? {
-            let held = Held { id: row.text(1), event_id: row.text(2), occurrence: row.text(3), state: row.text(4), place: row.int(5) };
+            let held =
+                Held { id: row.text(1), event_id: row.text(2), occurrence: row.text(3), state: row.text(4), place: row.int(5) };
             letters.0.entry(row.text(0)).or_default().push(held);
         }
         Ok(letters)

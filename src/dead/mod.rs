@@ -118,13 +118,24 @@ pub async fn file(tx: &mut Tx, keys: &Keys, letters: &[Letter]) -> Result<Filed,
         // The second guard of lists: a sender may have named its file after a citizen.
         let faults = blank_numbers(&serde_json::to_string(&letter.faults).unwrap_or_default());
         json!([
-            letter.id, letter.state.as_str(), letter.stage, letter.subscription, letter.partition_key, letter.event_id, letter.occurrence,
-            letter.system, letter.bookdate, letter.dataset, code, faults, keys.seal(&letter.body), letter.place.unwrap_or(first + index as i64)
+            letter.id,
+            letter.state.as_str(),
+            letter.stage,
+            letter.subscription,
+            letter.partition_key,
+            letter.event_id,
+            letter.occurrence,
+            letter.system,
+            letter.bookdate,
+            letter.dataset,
+            code,
+            faults,
+            keys.seal(&letter.body),
+            letter.place.unwrap_or(first + index as i64)
         ])
     };
     let rows: Vec<Value> = letters.iter().enumerate().map(row).collect();
-    let sql =
-        "INSERT INTO dead (id, state, stage, subscription, partition_key, event_id, occurrence, system, bookdate, dataset, code, faults, body, at, note, place) \
+    let sql = "INSERT INTO dead (id, state, stage, subscription, partition_key, event_id, occurrence, system, bookdate, dataset, code, faults, body, at, note, place) \
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, \
          value ->> 10, value ->> 11, value ->> 12, $2, '', CAST(value ->> 13 AS BIGINT) FROM {rows} WHERE true \
          ON CONFLICT (id) DO UPDATE SET state = excluded.state, code = excluded.code, faults = excluded.faults, at = excluded.at \
@@ -132,7 +143,9 @@ pub async fn file(tx: &mut Tx, keys: &Keys, letters: &[Letter]) -> Result<Filed,
     let filed = tx.read(sql, &[Value::Array(rows).to_string().into(), clock::millis().into()]).await?;
     let filed: FxHashSet<String> = filed.iter().map(|row| row.text(0)).collect();
     let counted = letters.iter().filter(|letter| filed.contains(&letter.id));
-    counted.filter_map(|letter| Some((Stage::parse(&letter.stage)?, letter.faults.first()?.code))).for_each(|(stage, code)| record::dead_letter(stage, code));
+    counted
+        .filter_map(|letter| Some((Stage::parse(&letter.stage)?, letter.faults.first()?.code)))
+        .for_each(|(stage, code)| record::dead_letter(stage, code));
     Ok(Filed { ids: filed, new: letters.len() - known })
 }
 
@@ -178,7 +191,10 @@ impl Filter {
                                     AND ($4 = '' OR subscription = $4) AND ($5 = '' OR code = $5)";
 
     pub(crate) fn args(&self) -> Vec<crate::store::Arg> {
-        [&self.id, &self.state, &self.system, &self.subscription, &self.code].iter().map(|part| part.as_deref().unwrap_or("").into()).collect()
+        [&self.id, &self.state, &self.system, &self.subscription, &self.code]
+            .iter()
+            .map(|part| part.as_deref().unwrap_or("").into())
+            .collect()
     }
 }
 
@@ -203,7 +219,9 @@ pub async fn count(store: &Store, filter: &Filter, states: &str) -> Result<i64, 
 pub async fn masked_body(store: &Store, keys: &Keys, id: &str) -> Result<Value, Error> {
     let rows = store.read("SELECT body, code FROM dead WHERE id = $1", &[id.into()]).await?;
     let Some(bytes) = rows.first().and_then(|row| keys.open(&row.text(0))) else { return Ok(Value::Null) };
-    let Ok(mut body) = serde_json::from_slice::<Value>(&bytes) else { return Ok(json!(format!("{} bytes that are not JSON", bytes.len()))) };
+    let Ok(mut body) = serde_json::from_slice::<Value>(&bytes) else {
+        return Ok(json!(format!("{} bytes that are not JSON", bytes.len())));
+    };
     // Of what is no event the attributes are not to be trusted either.
     let is_event = rows.first().is_some_and(|row| row.text(1) != crate::router::NOT_AN_EVENT.to_string());
     match body.pointer_mut("/data/record").filter(|_| is_event) {
@@ -222,7 +240,8 @@ fn mask(value: &mut Value) {
         Value::Object(fields) => {
             for (at, (name, mut field)) in std::mem::take(fields).into_iter().enumerate() {
                 mask(&mut field);
-                let plain = name.len() <= 64 && name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.'));
+                let plain =
+                    name.len() <= 64 && name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.'));
                 let digits = name.bytes().filter(u8::is_ascii_digit).count();
                 // A name that no programmer chose may be content.
                 fields.insert(if plain && digits < 8 { name } else { format!("*** (name {})", at + 1) }, field);

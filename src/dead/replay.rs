@@ -117,7 +117,8 @@ fn per_occurrence<'a>(rows: impl Iterator<Item = &'a Row>) -> String {
 
 /// Closes letters that have gone through.
 pub async fn through(tx: &mut Tx, ids: impl Iterator<Item = &str>) -> Result<(), Error> {
-    let sql = "UPDATE dead SET state = 'replayed' WHERE state IN ('replaying', 'underway') AND id IN (SELECT value ->> 0 FROM {rows})";
+    let sql =
+        "UPDATE dead SET state = 'replayed' WHERE state IN ('replaying', 'underway') AND id IN (SELECT value ->> 0 FROM {rows})";
     tx.execute(sql, &[json_ids(ids).into()]).await?;
     Ok(())
 }
@@ -162,7 +163,8 @@ pub async fn run(bus: Arc<dyn Bus>, store: Store, keys: Keys, cancel: Cancellati
 /// One go, in the order in which the letters were set aside. What the bus does not confirm stays marked and is tried again;
 /// a younger letter of the key that went through before it waits at the other end.
 async fn send_some(bus: &dyn Bus, store: &Store, keys: &Keys) -> Result<(), Error> {
-    let sql = "SELECT id, stage, subscription, occurrence, body, at FROM dead WHERE state = 'replaying' ORDER BY place, id LIMIT $1";
+    let sql =
+        "SELECT id, stage, subscription, occurrence, body, at FROM dead WHERE state = 'replaying' ORDER BY place, id LIMIT $1";
     let rows = store.read(sql, &[PER_SECOND.into()]).await?;
     if rows.is_empty() {
         return Ok(());
@@ -199,7 +201,12 @@ async fn mark_sent(store: &Store, sent: &[&Row], back: &[&Row]) -> Result<(), Er
     let of = "FROM {rows} WHERE dead.id = value ->> 0 AND dead.at = CAST(value ->> 1 AS BIGINT) AND state = 'replaying'";
     let mut tx = store.begin().await?;
     tx.execute(&format!("UPDATE dead SET state = 'underway' {of}"), &[ids(sent).into()]).await?;
-    let returned = tx.read(&format!("UPDATE dead SET state = {BACK} {of} RETURNING '', '', '', '', dead.occurrence, dead.stage"), &[ids(back).into()]).await?;
+    let returned = tx
+        .read(
+            &format!("UPDATE dead SET state = {BACK} {of} RETURNING '', '', '', '', dead.occurrence, dead.stage"),
+            &[ids(back).into()],
+        )
+        .await?;
     add_parked(&mut tx, returned.iter().filter(|row| row.text(5) == "deliver"), 1).await?;
     tx.commit().await?;
     for stage in [Stage::Route, Stage::Deliver] {

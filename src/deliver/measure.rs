@@ -1,6 +1,9 @@
 //! What the metrics tell of a receiver.
 
-use super::{Outcome, lane::{Lane, circuit::State}};
+use super::{
+    Outcome,
+    lane::{Lane, circuit::State},
+};
 use crate::telemetry::record;
 
 /// Notes the outcomes of one call, and how the circuit stands after it.

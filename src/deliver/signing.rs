@@ -96,7 +96,8 @@ fn key(scheme: Signing, secret: &SecretString) -> Result<Key, Fault> {
         Signing::Ed25519 => ("whsk_", "`whsk_` and base64 of 32 bytes"),
         Signing::HmacSha256 => ("whsec_", "`whsec_` and base64 of 24 to 64 bytes"),
     };
-    let bad = || Fault::new(BAD_KEY, "the signing key cannot be read").expected(form).hint("docs/partners.md tells how to make one");
+    let bad =
+        || Fault::new(BAD_KEY, "the signing key cannot be read").expected(form).hint("docs/partners.md tells how to make one");
     let text = secret.expose_secret().trim();
     let bytes = STANDARD.decode(text.strip_prefix(prefix).unwrap_or(text)).map_err(|_| bad())?;
     match scheme {

@@ -30,7 +30,10 @@ use crate::{
     error::Fault,
     ledger::{Entry, Kind, arrival, chain::Chain},
     store::{Error, Store, Tx},
-    telemetry::{record, stage::{self, Stage}},
+    telemetry::{
+        record,
+        stage::{self, Stage},
+    },
 };
 
 const PAUSE: Duration = Duration::from_millis(500);
@@ -112,15 +115,22 @@ impl Worker {
     }
 
     async fn session(&self, cancel: &CancellationToken) -> Result<(), String> {
-        let mut chain = Chain::open(&self.store, &format!("deliver.{}", self.subscription), Arc::clone(&self.keys.ledger)).await.map_err(|error| error.to_string())?;
-        let mut consumer = self.bus.consume(&Queue::Deliver(self.subscription.clone()), self.prefetch).await.map_err(|error| error.to_string())?;
+        let mut chain = Chain::open(&self.store, &format!("deliver.{}", self.subscription), Arc::clone(&self.keys.ledger))
+            .await
+            .map_err(|error| error.to_string())?;
+        let mut consumer = self
+            .bus
+            .consume(&Queue::Deliver(self.subscription.clone()), self.prefetch)
+            .await
+            .map_err(|error| error.to_string())?;
         while !cancel.is_cancelled() {
             let size = self.lane.batch_size();
             let mut batch = consumer.next(size, WAIT).await.map_err(|error| error.to_string())?;
             if !batch.is_empty() && batch.len() < size && !self.linger.is_zero() {
                 batch.extend(consumer.next(size - batch.len(), self.linger).await.map_err(|error| error.to_string())?);
             }
-            let given_back = self.handle(&mut chain, consumer.as_mut(), &batch, cancel).await.map_err(|error| error.to_string())?;
+            let given_back =
+                self.handle(&mut chain, consumer.as_mut(), &batch, cancel).await.map_err(|error| error.to_string())?;
             if given_back && !cancel.is_cancelled() {
                 // Only a consumer that goes away gives its messages back to every broker.
                 return Err("the receiver has been away for long".to_owned());
@@ -131,7 +141,13 @@ impl Worker {
 
     /// Delivers and settles a batch, part by part; says whether something was given back. What comes after that is given back
     /// too, so that the order is kept.
-    async fn handle(&self, chain: &mut Chain, consumer: &mut dyn Consumer, batch: &[Received], cancel: &CancellationToken) -> Result<bool, bus::Error> {
+    async fn handle(
+        &self,
+        chain: &mut Chain,
+        consumer: &mut dyn Consumer,
+        batch: &[Received],
+        cancel: &CancellationToken,
+    ) -> Result<bool, bus::Error> {
         let mut trial = match Trial::of(&self.store, "deliver", self.child.as_ref(), batch).await {
             Ok(trial) => trial,
             Err(error) => return self.again(consumer, batch, &error, cancel).await,
@@ -157,7 +173,13 @@ impl Worker {
     }
 
     /// The store is away: the batch comes again, in order, to this consumer.
-    async fn again(&self, consumer: &mut dyn Consumer, batch: &[Received], error: &Error, cancel: &CancellationToken) -> Result<bool, bus::Error> {
+    async fn again(
+        &self,
+        consumer: &mut dyn Consumer,
+        batch: &[Received],
+        error: &Error,
+        cancel: &CancellationToken,
+    ) -> Result<bool, bus::Error> {
         tracing::warn!(subscription = %self.subscription, %error, "the batch is tried again");
         record::batch_repeated(Stage::Deliver);
         pause(PAUSE, cancel).await;
@@ -200,14 +222,17 @@ impl Worker {
     /// Which deliveries the receiver has, and which keys are held for it: one look-up, and a second one for the letters if any
     /// key has some.
     async fn skip_known(&self, items: &mut [Item]) -> Result<(), Error> {
-        let keys: Vec<Value> = items.iter().map(|item| json!([item.delivery.id.as_str(), item.delivery.event.partitionkey.as_str()])).collect();
+        let keys: Vec<Value> =
+            items.iter().map(|item| json!([item.delivery.id.as_str(), item.delivery.event.partitionkey.as_str()])).collect();
         let sql = "SELECT 'r', delivery_id FROM receipt WHERE delivery_id IN (SELECT value ->> 0 FROM {rows}) \
                    UNION ALL SELECT DISTINCT 'p', '' FROM dead \
                    WHERE partition_key IN (SELECT value ->> 1 FROM {rows}) AND stage = 'deliver' AND subscription = $2";
         let rows = self.store.read(sql, &[Value::Array(keys).to_string().into(), self.subscription.as_str().into()]).await?;
-        let mut known = Known { receipts: rows.iter().filter(|row| row.text(0) == "r").map(|row| row.text(1)).collect(), ..Known::default() };
+        let mut known =
+            Known { receipts: rows.iter().filter(|row| row.text(0) == "r").map(|row| row.text(1)).collect(), ..Known::default() };
         if rows.iter().any(|row| row.text(0) == "p") {
-            let batch: Vec<(&str, &str)> = items.iter().map(|item| (item.delivery.event.partitionkey.as_str(), item.delivery.event.id.as_str())).collect();
+            let batch: Vec<(&str, &str)> =
+                items.iter().map(|item| (item.delivery.event.partitionkey.as_str(), item.delivery.event.id.as_str())).collect();
             known.letters = Letters::look_up(&self.store, "deliver", self.subscription.as_str(), &batch).await?;
         }
         for item in items {
@@ -227,7 +252,9 @@ impl Worker {
         let aside = item.letter.as_ref().is_some_and(|letter| matches!(letter.state.as_str(), "parked" | "discarded"));
         if received || aside {
             item.state = Step::Known;
-        } else if matches!(item.state, Step::Due) && (known.parked.contains(key) || known.letters.is_held(key, item.letter.as_ref())) {
+        } else if matches!(item.state, Step::Due)
+            && (known.parked.contains(key) || known.letters.is_held(key, item.letter.as_ref()))
+        {
             item.state = Step::Parked(behind());
         }
         if !aside {
@@ -245,7 +272,10 @@ impl Worker {
             return None;
         }
         let deliveries: Vec<Delivery> = due.iter().map(|index| items[*index].delivery.clone()).collect();
-        let step = stage::Step::new(Stage::Deliver).subscription(&self.subscription).records(due.len()).first(deliveries.first().map(|first| &first.event));
+        let step = stage::Step::new(Stage::Deliver)
+            .subscription(&self.subscription)
+            .records(due.len())
+            .first(deliveries.first().map(|first| &first.event));
         let outcomes = step.run(self.lane.deliver(&deliveries)).await;
         measure::offered(&self.lane, &outcomes);
         let mut wait = None;
@@ -288,7 +318,8 @@ impl Worker {
 
     /// Letters that the receiver has now are through, and what waited behind them follows.
     async fn close_letters(&self, tx: &mut Tx, items: &[Item]) -> Result<Vec<Entry>, Error> {
-        let ended: Vec<(&Item, &Held)> = items.iter().filter(|item| item.has_ended()).filter_map(|item| Some((item, item.letter.as_ref()?))).collect();
+        let ended: Vec<(&Item, &Held)> =
+            items.iter().filter(|item| item.has_ended()).filter_map(|item| Some((item, item.letter.as_ref()?))).collect();
         if ended.is_empty() {
             return Ok(Vec::new());
         }
@@ -311,7 +342,10 @@ impl Worker {
                    ON CONFLICT DO NOTHING RETURNING delivery_id";
         let args = [Value::Array(rows).to_string().into(), self.subscription.as_str().into(), clock::millis().into()];
         let fresh: FxHashSet<String> = tx.read(sql, &args).await?.iter().map(|row| row.text(0)).collect();
-        let events = items.iter().filter(|item| matches!(item.state, Step::Delivered(_)) && fresh.contains(item.delivery.id.as_str())).map(|item| &item.delivery.event);
+        let events = items
+            .iter()
+            .filter(|item| matches!(item.state, Step::Delivered(_)) && fresh.contains(item.delivery.id.as_str()))
+            .map(|item| &item.delivery.event);
         arrival::add(tx, events, (-1, 0)).await
     }
 
@@ -320,7 +354,14 @@ impl Worker {
         for item in items {
             if let Step::Parked(fault) = &item.state {
                 let event = &item.delivery.event;
-                let letter = Letter::of_event(event, "deliver", self.subscription.as_str(), State::Parked, vec![fault.clone()], &item.received.body);
+                let letter = Letter::of_event(
+                    event,
+                    "deliver",
+                    self.subscription.as_str(),
+                    State::Parked,
+                    vec![fault.clone()],
+                    &item.received.body,
+                );
                 parked.push((event, letter));
             }
         }
@@ -365,11 +406,13 @@ fn settle_proven(items: &mut [Item]) {
 }
 
 fn behind() -> Fault {
-    Fault::new(BEHIND, "an earlier delivery of the same key is parked").hint("it follows when the earlier one is replayed or discarded")
+    Fault::new(BEHIND, "an earlier delivery of the same key is parked")
+        .hint("it follows when the earlier one is replayed or discarded")
 }
 
 fn open(received: Received, culprit: Option<Fault>) -> Item {
-    let event = if culprit.is_some() { attributes_of(&received.body) } else { serde_json::from_slice::<Event>(&received.body).ok() };
+    let event =
+        if culprit.is_some() { attributes_of(&received.body) } else { serde_json::from_slice::<Event>(&received.body).ok() };
     let state = match (&event, culprit) {
         (_, Some(fault)) => Step::Parked(fault),
         (Some(_), None) => Step::Due,

@@ -52,7 +52,10 @@ pub async fn start(dir: &Path, cancel: CancellationToken) -> std::io::Result<Soc
     std::fs::create_dir_all(dir)?;
     let path = dir.join("received.ndjson");
     let before = std::fs::read_to_string(&path).unwrap_or_default();
-    let seen = before.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()?["deliveryid"].as_str().map(str::to_owned)).collect();
+    let seen = before
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()?["deliveryid"].as_str().map(str::to_owned))
+        .collect();
     let file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
     let app = Router::new().route("/receive", post(receive)).with_state(Arc::new(Mutex::new(Bank { seen, file })));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;

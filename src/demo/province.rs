@@ -11,7 +11,12 @@ use crate::{
 const COMPLETE: &str = "truth/summary.json";
 
 /// Writes the exports under `dir`, unless an earlier run of the same size and seed has done so.
-pub async fn write(dir: &Path, persons: u64, seed: u64, progress: &(dyn Fn(u64) + Send + Sync)) -> Result<Option<Summary>, simulate::Error> {
+pub async fn write(
+    dir: &Path,
+    persons: u64,
+    seed: u64,
+    progress: &(dyn Fn(u64) + Send + Sync),
+) -> Result<Option<Summary>, simulate::Error> {
     let stamp = dir.join(format!("persons-{persons}-seed-{seed}"));
     if stamp.is_file() && dir.join(COMPLETE).is_file() {
         return Ok(None);

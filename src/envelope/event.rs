@@ -215,7 +215,14 @@ mod tests {
         let deep = format!("{}1{}", "[".repeat(10_000), "]".repeat(10_000));
         let event = attributes_of(text.replace(r#"{"record":{"name":"张伟"}}"#, r#""not an object""#).as_bytes()).unwrap();
         assert_eq!((event.occurrence.as_str(), &event.data.record), ("o1", &Value::Null));
-        for bad in [&b"{"[..], b"[]", b"null", deep.as_bytes(), &body(json!({ "partitionkey": "a\u{0}b" })), &body(json!({ "sequence": "x" }))] {
+        for bad in [
+            &b"{"[..],
+            b"[]",
+            b"null",
+            deep.as_bytes(),
+            &body(json!({ "partitionkey": "a\u{0}b" })),
+            &body(json!({ "sequence": "x" })),
+        ] {
             assert_eq!(attributes_of(bad), None);
         }
     }

@@ -173,8 +173,10 @@ mod tests {
 
     #[test]
     fn the_order_of_members_does_not_matter() {
-        let (one, other): (serde_json::Value, serde_json::Value) =
-            (serde_json::from_str(r#"{"a":1,"b":{"d":2,"c":3}}"#).unwrap(), serde_json::from_str(r#"{"b":{"c":3,"d":2},"a":1}"#).unwrap());
+        let (one, other): (serde_json::Value, serde_json::Value) = (
+            serde_json::from_str(r#"{"a":1,"b":{"d":2,"c":3}}"#).unwrap(),
+            serde_json::from_str(r#"{"b":{"c":3,"d":2},"a":1}"#).unwrap(),
+        );
         assert_eq!(ContentHash::of(&one), ContentHash::of(&other));
         assert_ne!(ContentHash::of(&json!("1")), ContentHash::of(&json!(1)));
     }

@@ -6,4 +6,6 @@ pub mod id;
 
 pub use disposition::Disposition;
 pub use event::{Data, Event, Op, Quality, QualityLevel};
-pub use id::{ContentHash, Dataset, DeliveryId, EventId, Occurrence, PartitionKey, PersonKey, SubscriptionId, System, unlike_numbers};
+pub use id::{
+    ContentHash, Dataset, DeliveryId, EventId, Occurrence, PartitionKey, PersonKey, SubscriptionId, System, unlike_numbers,
+};

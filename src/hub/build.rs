@@ -5,7 +5,12 @@ use std::{path::Path, sync::Arc, time::Duration};
 use crate::{
     adapter::spec::{self, AdapterSpec},
     attempt::probe::{Child, TIME_LIMIT},
-    bus::{Bus, Topology, embedded::EmbeddedBus, rabbit::{RabbitBus, RabbitOptions}, watched::{Departures, Watched}},
+    bus::{
+        Bus, Topology,
+        embedded::EmbeddedBus,
+        rabbit::{RabbitBus, RabbitOptions},
+        watched::{Departures, Watched},
+    },
     config::{BusKind, Config, keys::Keys},
     domain::codes::CodeLists,
     error::Fault,
@@ -56,13 +61,19 @@ impl Plans {
     /// Reads schemas, partners and adapters; every fault of all of them.
     pub fn load(config: &Config, keys: &Keys, secrets: Secrets) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
-        let codes = |list: &str, code: &str| CodeLists::embedded().get(list).map(|list| list.find(code).is_some_and(|entry| entry.code == code));
+        let codes = |list: &str, code: &str| {
+            CodeLists::embedded().get(list).map(|list| list.find(code).is_some_and(|entry| entry.code == code))
+        };
         let registry = SchemaRegistry::load(&config.paths.schemas, Arc::new(codes)).map_err(|found| faults.extend(found)).ok();
-        let agreements = registry.as_ref().and_then(|registry| agreements(config, keys, secrets, registry).map_err(|found| faults.extend(found)).ok());
+        let agreements = registry
+            .as_ref()
+            .and_then(|registry| agreements(config, keys, secrets, registry).map_err(|found| faults.extend(found)).ok());
         let (adapters, found) = spec::load_all(&config.paths.adapters);
         faults.extend(found);
         match (registry, agreements) {
-            (Some(registry), Some(agreements)) if faults.is_empty() => Ok(Self { registry, agreements, adapters: adapters.into_iter().map(Arc::new).collect() }),
+            (Some(registry), Some(agreements)) if faults.is_empty() => {
+                Ok(Self { registry, agreements, adapters: adapters.into_iter().map(Arc::new).collect() })
+            }
             _ => Err(faults),
         }
     }
@@ -100,10 +111,17 @@ impl Hub {
 
 fn agreements(config: &Config, keys: &Keys, secrets: Secrets, registry: &SchemaRegistry) -> Result<Agreements, Vec<Fault>> {
     let env = config.env.clone();
-    let govern = GovernKeys::new(keys.derive("govern")).with_lookup(move |name| env.get(name).cloned().or_else(|| std::env::var(name).ok()).or_else(|| secrets.stand_in()));
+    let govern = GovernKeys::new(keys.derive("govern"))
+        .with_lookup(move |name| env.get(name).cloned().or_else(|| std::env::var(name).ok()).or_else(|| secrets.stand_in()));
     let fields = |dataset: &str| {
         let schema = registry.latest(&dataset.into())?;
-        Some(schema.fields.iter().map(|field| field.pointer.trim_start_matches('/').replace("/*/", ".").replace('/', ".")).collect())
+        Some(
+            schema
+                .fields
+                .iter()
+                .map(|field| field.pointer.trim_start_matches('/').replace("/*/", ".").replace('/', "."))
+                .collect(),
+        )
     };
     let datasets = registry.iter().map(|schema| schema.dataset.as_str()).collect();
     Agreements::load_checked(&config.paths.partners, &govern, &Known { datasets, fields: &fields })

@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, atomic::{AtomicBool, Ordering}},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -20,7 +23,6 @@ use crate::{
     },
     bus::{Queue, Topology},
     dead::{collect, replay},
-    domain::keyed_hash::KeyedHash,
     deliver::{
         Delivery, Outcome, Target,
         lake::{LakeOptions, LakeSchema, LakeTarget},
@@ -29,6 +31,7 @@ use crate::{
         webhook::Webhook,
         worker::Worker,
     },
+    domain::keyed_hash::KeyedHash,
     envelope::SubscriptionId,
     error::Fault,
     govern::partner::{Partner, Transport},
@@ -68,7 +71,14 @@ impl Hub {
     /// Starts the tasks of a role.
     pub async fn start(self: &Arc<Self>, role: Role) -> Result<Running, Vec<Fault>> {
         label::know(self.slugs());
-        let mut running = Running { hub: Arc::clone(self), listen: None, cancel: CancellationToken::new(), tasks: JoinSet::new(), idle: Vec::new(), replays: false };
+        let mut running = Running {
+            hub: Arc::clone(self),
+            listen: None,
+            cancel: CancellationToken::new(),
+            tasks: JoinSet::new(),
+            idle: Vec::new(),
+            replays: false,
+        };
         if role.covers(Role::Deliver) {
             running.start_deliver().await?;
         }
@@ -158,7 +168,8 @@ impl Running {
                 Ok(objects) => {
                     let idle = Arc::new(AtomicBool::new(false));
                     self.idle.push(Arc::clone(&idle));
-                    self.tasks.spawn(Poller { objects, spec: Arc::clone(&spec), shared: self.shared(), every: spec.every, idle }.run());
+                    self.tasks
+                        .spawn(Poller { objects, spec: Arc::clone(&spec), shared: self.shared(), every: spec.every, idle }.run());
                 }
                 Err(found) => faults.extend(found),
             }
@@ -169,7 +180,8 @@ impl Running {
     async fn start_http(&mut self) -> Result<(), Vec<Fault>> {
         let hub = &self.hub;
         let failed = |text: String| vec![Fault::new(crate::api::LISTEN, text).hint("choose another `http.listen`")];
-        let specs: Vec<Arc<AdapterSpec>> = hub.adapters.iter().filter(|spec| spec.kind == SourceKind::HttpPush).cloned().collect();
+        let specs: Vec<Arc<AdapterSpec>> =
+            hub.adapters.iter().filter(|spec| spec.kind == SourceKind::HttpPush).cloned().collect();
         let mut sources = Vec::new();
         for spec in &specs {
             sources.push(http_push::open(&spec.slug, &spec.source, &objects(spec), &context(hub))?);
@@ -241,7 +253,10 @@ impl Running {
 }
 
 fn objects(spec: &AdapterSpec) -> Vec<ObjectOptions> {
-    spec.objects.iter().map(|object| ObjectOptions { name: object.name.clone(), key: object.key.clone(), options: object.options.clone() }).collect()
+    spec.objects
+        .iter()
+        .map(|object| ObjectOptions { name: object.name.clone(), key: object.key.clone(), options: object.options.clone() })
+        .collect()
 }
 
 fn context(hub: &Hub) -> SourceContext {
@@ -264,14 +279,20 @@ fn worker(hub: &Arc<Hub>, partner: &Partner, target: Box<dyn Target>, linger: Du
 }
 
 /// The target of a partner, and how long its batches wait.
-async fn target(hub: &Arc<Hub>, partner: &Partner, upkeep: &mut Vec<Arc<LakeTarget>>) -> Result<(Box<dyn Target>, Duration), Vec<Fault>> {
+async fn target(
+    hub: &Arc<Hub>,
+    partner: &Partner,
+    upkeep: &mut Vec<Arc<LakeTarget>>,
+) -> Result<(Box<dyn Target>, Duration), Vec<Fault>> {
     Ok(match &partner.transport {
         Transport::Lake => {
             let lake = Arc::new(lake(hub).await?);
             upkeep.push(Arc::clone(&lake));
             (Box::new(Shelf(lake)), hub.config.lake.linger)
         }
-        Transport::Mailbox(mailbox) => (Box::new(Mailbox::new(hub.store.clone(), partner.slug.as_str(), mailbox.capacity)), Duration::ZERO),
+        Transport::Mailbox(mailbox) => {
+            (Box::new(Mailbox::new(hub.store.clone(), partner.slug.as_str(), mailbox.capacity)), Duration::ZERO)
+        }
         Transport::Webhook(settings) => (Box::new(Webhook::new(settings)?), Duration::ZERO),
     })
 }
@@ -291,7 +312,8 @@ impl Target for Shelf {
 }
 
 async fn lake(hub: &Arc<Hub>) -> Result<LakeTarget, Vec<Fault>> {
-    let schemas: Vec<LakeSchema> = hub.registry.iter().map(|schema| LakeSchema::new(schema.dataset.as_str(), schema.inlined.clone())).collect();
+    let schemas: Vec<LakeSchema> =
+        hub.registry.iter().map(|schema| LakeSchema::new(schema.dataset.as_str(), schema.inlined.clone())).collect();
     let options = LakeOptions { batch_size: hub.config.lake.batch, ..LakeOptions::default() };
     LakeTarget::open(&hub.config.lake_url(), hub.store.clone(), &schemas, options).await.map_err(|error| vec![error.fault()])
 }

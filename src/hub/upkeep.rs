@@ -23,7 +23,10 @@ pub(super) async fn run(lakes: Vec<Arc<LakeTarget>>, store: Store, cancel: Cance
         for lake in &lakes {
             merge(lake, &cancel).await;
         }
-        while !cancel.is_cancelled() && Mailboxes::new(store.clone()).prune(clock::millis() - KEEP_MILLIS).await.is_ok_and(|forgotten| forgotten > 0) {}
+        while !cancel.is_cancelled()
+            && Mailboxes::new(store.clone()).prune(clock::millis() - KEEP_MILLIS).await.is_ok_and(|forgotten| forgotten > 0)
+        {
+        }
     }
 }
 

@@ -66,7 +66,12 @@ pub(super) async fn look(hub: &Hub, ages: &mut Ages) {
 }
 
 /// Writes what was seen; the answer has, for each queue, what all processes together know of it.
-async fn note(hub: &Hub, depths: &BTreeMap<String, u64>, departures: &BTreeMap<String, u64>, ages: &Ages) -> Result<Vec<Row>, Error> {
+async fn note(
+    hub: &Hub,
+    depths: &BTreeMap<String, u64>,
+    departures: &BTreeMap<String, u64>,
+    ages: &Ages,
+) -> Result<Vec<Row>, Error> {
     let now = clock::millis();
     let row = |(queue, messages): (&String, &u64)| {
         let oldest = if *messages == 0 { Some(now) } else { ages.oldest_at(queue) };

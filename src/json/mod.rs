@@ -233,7 +233,8 @@ impl Parser<'_> {
         if self.memory <= self.limits.memory {
             return Ok(());
         }
-        let fault = Fault::new(TOO_LARGE, "the JSON text unfolds to more values than the hub holds").hint("send fewer rows at a time");
+        let fault =
+            Fault::new(TOO_LARGE, "the JSON text unfolds to more values than the hub holds").hint("send fewer rows at a time");
         Err(self.stop(fault))
     }
 

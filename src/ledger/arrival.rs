@@ -10,7 +10,8 @@ use crate::{
 /// Adds to the counts of open and parked deliveries. The router may not have counted the record yet, since it publishes
 /// before it commits: the row is then made here, and the router adds its own numbers to it.
 pub async fn add<'a>(tx: &mut Tx, events: impl Iterator<Item = &'a Event>, (open, parked): (i64, i64)) -> Result<(), Error> {
-    let rows: Vec<Value> = events.map(|event| json!([event.occurrence.as_str(), event.system().as_str(), event.bookdate])).collect();
+    let rows: Vec<Value> =
+        events.map(|event| json!([event.occurrence.as_str(), event.system().as_str(), event.bookdate])).collect();
     if rows.is_empty() {
         return Ok(());
     }

@@ -59,7 +59,9 @@ pub async fn books(store: &Store, date: Option<&str>, waiting: u64) -> Result<Ve
 
 /// The records on the bus that no router has counted, as last seen by a running hub.
 pub async fn waiting(store: &Store) -> Result<u64, Error> {
-    let rows = store.read("SELECT COALESCE(CAST(SUM(messages) AS BIGINT), 0) FROM queue_depth WHERE queue LIKE 'records.%'", &[]).await?;
+    let rows = store
+        .read("SELECT COALESCE(CAST(SUM(messages) AS BIGINT), 0) FROM queue_depth WHERE queue LIKE 'records.%'", &[])
+        .await?;
     Ok(rows.first().map_or(0, |row| u64::try_from(row.int(0)).unwrap_or(0)))
 }
 

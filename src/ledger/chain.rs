@@ -62,7 +62,12 @@ impl Chain {
             seq += 1;
             let body = entry.body.to_string();
             let place = (seq, at);
-            hash = row_hash(&hash, &self.name, place, [entry.kind.as_str(), &entry.event_id, &entry.system, &entry.bookdate, &entry.dataset, &body]);
+            hash = row_hash(
+                &hash,
+                &self.name,
+                place,
+                [entry.kind.as_str(), &entry.event_id, &entry.system, &entry.bookdate, &entry.dataset, &body],
+            );
             rows.push(json!([seq, entry.kind.as_str(), entry.event_id, entry.system, entry.bookdate, entry.dataset, body, hash]));
         }
         tx.execute(
@@ -94,7 +99,8 @@ impl Chain {
         if seq - self.checkpointed >= CHECKPOINT_EVERY {
             self.checkpointed = seq;
             let args = [self.name.as_str().into(), seq.into(), hash.into(), at.into(), signature.into()];
-            tx.execute("INSERT INTO ledger_checkpoint (chain, seq, hash, at, signature) VALUES ($1, $2, $3, $4, $5)", &args).await?;
+            tx.execute("INSERT INTO ledger_checkpoint (chain, seq, hash, at, signature) VALUES ($1, $2, $3, $4, $5)", &args)
+                .await?;
         }
         Ok(())
     }

@@ -61,6 +61,10 @@ async fn event_of(store: &Store, id: &str) -> Result<String, Error> {
     }
     // A delivery id stands in the body of its row only: a slow look-up, for the rare question.
     let sql = "SELECT event_id FROM ledger WHERE kind IN ('delivered', 'parked') AND body LIKE '%' || $1 || '%' LIMIT 1";
-    let rows = if id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) { store.read(sql, &[id.into()]).await? } else { Vec::new() };
+    let rows = if id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        store.read(sql, &[id.into()]).await?
+    } else {
+        Vec::new()
+    };
     Ok(rows.first().map_or_else(|| id.to_owned(), |row| row.text(0)))
 }

@@ -60,9 +60,15 @@ impl Marks {
     fn add(&mut self, row: &Row, key: &VerifyingKey, report: &mut Report) {
         let (chain, seq, hash) = (row.text(0), row.int(1), row.text(2));
         let bytes = hex::decode(row.text(3)).unwrap_or_default();
-        let good = Signature::from_slice(&bytes).is_ok_and(|signature| key.verify(head_text(&chain, seq, &hash).as_bytes(), &signature).is_ok());
+        let good = Signature::from_slice(&bytes)
+            .is_ok_and(|signature| key.verify(head_text(&chain, seq, &hash).as_bytes(), &signature).is_ok());
         if !good {
-            report.faults.push(Fault::new(FORGED, "the signature does not match").in_file(chain).at_row(seq.unsigned_abs()).hint("compare with a backup of the store"));
+            report.faults.push(
+                Fault::new(FORGED, "the signature does not match")
+                    .in_file(chain)
+                    .at_row(seq.unsigned_abs())
+                    .hint("compare with a backup of the store"),
+            );
         }
         self.0.insert(seq, hash);
     }
@@ -84,15 +90,21 @@ async fn verify_chain(store: &Store, chain: &str, marks: &Marks, report: &mut Re
             hash = row_hash(&hash, chain, (seq, row.int(1)), columns);
             let marked = marks.0.get(&seq).is_none_or(|mark| *mark == hash);
             if row.int(0) != seq || row.text(8) != hash || !marked {
-                let fault = Fault::new(BROKEN, "the row does not follow from the row before it").in_file(chain).at_row(seq.unsigned_abs());
-                report.faults.push(fault.hint("the first bad row of the chain: it, or the one before it, was changed, removed or inserted"));
+                let fault = Fault::new(BROKEN, "the row does not follow from the row before it")
+                    .in_file(chain)
+                    .at_row(seq.unsigned_abs());
+                report.faults.push(
+                    fault.hint("the first bad row of the chain: it, or the one before it, was changed, removed or inserted"),
+                );
                 return Ok(());
             }
             report.rows += 1;
         }
     }
     if seq != end {
-        let fault = Fault::new(CUT, format!("the chain ends at row {seq}, its signed end is row {end}")).in_file(chain).at_row(seq.unsigned_abs());
+        let fault = Fault::new(CUT, format!("the chain ends at row {seq}, its signed end is row {end}"))
+            .in_file(chain)
+            .at_row(seq.unsigned_abs());
         report.faults.push(fault.hint("rows were removed from the end"));
         return Ok(());
     }
@@ -106,7 +118,12 @@ async fn unsigned(store: &Store, chain: &str, report: &mut Report) -> Result<(),
     let Some((last, head)) = rows.first().map(|row| (row.int(0), row.int(1))) else { return Ok(()) };
     if last > head {
         let fault = Fault::new(CUT, format!("the signed end of the chain is row {head}, but it has row {last}"));
-        report.faults.push(fault.in_file(chain).at_row(head.unsigned_abs() + 1).hint("its head was removed or put back, or rows were appended without a signature"));
+        report.faults.push(
+            fault
+                .in_file(chain)
+                .at_row(head.unsigned_abs() + 1)
+                .hint("its head was removed or put back, or rows were appended without a signature"),
+        );
     }
     Ok(())
 }

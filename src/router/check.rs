@@ -46,19 +46,29 @@ fn parse(body: &[u8]) -> Result<Event, Vec<Fault>> {
         // The text of serde_json names attributes and types, and may quote a value: only its first words are safe.
         let reason = error.to_string();
         let known = ["missing field", "invalid type", "invalid length"].iter().any(|start| reason.starts_with(start));
-        let reason = if known { reason.split(':').next().unwrap_or_default() } else { "an attribute has a value that it cannot have" };
+        let reason =
+            if known { reason.split(':').next().unwrap_or_default() } else { "an attribute has a value that it cannot have" };
         vec![not_an_event(reason)]
     })?;
-    let faults: Vec<Fault> = malformed(&event).into_iter().map(|name| not_an_event("an attribute has a wrong form").at_pointer(format!("/{name}"))).collect();
+    let faults: Vec<Fault> = malformed(&event)
+        .into_iter()
+        .map(|name| not_an_event("an attribute has a wrong form").at_pointer(format!("/{name}")))
+        .collect();
     if faults.is_empty() { Ok(event) } else { Err(faults) }
 }
 
 /// Attributes that stand in lists, books and the ledger, and are not of the form that no personal data fits in.
 fn malformed(event: &Event) -> Vec<&'static str> {
-    let slug = |text: &str| (1..=64).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-');
+    let slug = |text: &str| {
+        (1..=64).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
+    };
     let named = |text: &str| slug(text) && text.bytes().filter(u8::is_ascii_digit).count() < 15;
-    let id = |text: &str| text.len() <= 128 && text.bytes().all(|c| c.is_ascii_hexdigit() || c == b'-') && blank_numbers(text) == text;
-    let date = |text: &str| text.len() == 10 && text.bytes().enumerate().all(|(at, c)| if at == 4 || at == 7 { c == b'-' } else { c.is_ascii_digit() });
+    let id =
+        |text: &str| text.len() <= 128 && text.bytes().all(|c| c.is_ascii_hexdigit() || c == b'-') && blank_numbers(text) == text;
+    let date = |text: &str| {
+        text.len() == 10
+            && text.bytes().enumerate().all(|(at, c)| if at == 4 || at == 7 { c == b'-' } else { c.is_ascii_digit() })
+    };
     let (dataset, op) = event.kind.rsplit_once('.').unwrap_or((event.kind.as_str(), ""));
     let checks = [
         ("id", id(event.id.as_str())),
@@ -87,10 +97,16 @@ fn die_if_told(event: &Event) {
 fn validate(event: &Event, registry: &SchemaRegistry) -> Vec<Fault> {
     die_if_told(event);
     let Some(schema) = registry.get(&event.dataschema) else {
-        return vec![Fault::new(NOT_AN_EVENT, "the schema that the event names is unknown").at_pointer("/dataschema").hint("`civilhub schema list` shows the known ones")];
+        return vec![
+            Fault::new(NOT_AN_EVENT, "the schema that the event names is unknown")
+                .at_pointer("/dataschema")
+                .hint("`civilhub schema list` shows the known ones"),
+        ];
     };
     match event.op() {
-        None => vec![Fault::new(NOT_AN_EVENT, "the type does not end in an operation").expected("<dataset>.upsert, .delete or .event")],
+        None => vec![
+            Fault::new(NOT_AN_EVENT, "the type does not end in an operation").expected("<dataset>.upsert, .delete or .event"),
+        ],
         // A delete carries the key only.
         Some(Op::Delete) => Vec::new(),
         Some(Op::Upsert | Op::Event) => schema.validate(&event.data.record),

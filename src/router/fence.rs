@@ -62,7 +62,8 @@ pub(crate) async fn look_up(store: &Store, items: &[Item]) -> Result<Known, Erro
         }
     }
     if letters {
-        let batch: Vec<(&str, &str)> = items.iter().map(|item| (item.event.partitionkey.as_str(), item.event.id.as_str())).collect();
+        let batch: Vec<(&str, &str)> =
+            items.iter().map(|item| (item.event.partitionkey.as_str(), item.event.id.as_str())).collect();
         known.letters = Letters::look_up(store, "route", "", &batch).await?;
     }
     Ok(known)
@@ -108,7 +109,8 @@ pub(crate) fn behind() -> Fate {
 impl Known {
     /// The letter that this record was before its replay.
     fn own_letter(&self, event: &Event) -> Option<Held> {
-        let again = |held: &Held| held.event_id == event.id.as_str() && occurrence_again(&event.id, &held.occurrence) == event.occurrence;
+        let again =
+            |held: &Held| held.event_id == event.id.as_str() && occurrence_again(&event.id, &held.occurrence) == event.occurrence;
         self.letters.find(event.partitionkey.as_str(), again).cloned()
     }
 
@@ -193,7 +195,13 @@ mod tests {
 
     #[test]
     fn a_repeat_of_an_occurrence_is_seen_and_a_parked_record_holds_its_key() {
-        let mut items = vec![item(1, (0, 1, 1, false)), item(1, (0, 1, 1, false)), item(2, (0, 2, 2, false)), item(3, (1, 1, 1, false)), item(4, (0, 3, 3, false))];
+        let mut items = vec![
+            item(1, (0, 1, 1, false)),
+            item(1, (0, 1, 1, false)),
+            item(2, (0, 2, 2, false)),
+            item(3, (1, 1, 1, false)),
+            item(4, (0, 3, 3, false)),
+        ];
         items[2].fate = Fate::Parked(Fault::new(BEHIND, "a culprit"));
         items[3].fate = Fate::Rejected(Vec::new());
         fence(&mut items, &mut Known::default());

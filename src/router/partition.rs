@@ -17,7 +17,10 @@ use crate::{
     error::Fault,
     ledger::chain::Chain,
     store::Error,
-    telemetry::{record, stage::{self, Stage, Step}},
+    telemetry::{
+        record,
+        stage::{self, Stage, Step},
+    },
 };
 
 /// Pause before a broken consumer or a failed batch is tried again.
@@ -43,7 +46,9 @@ pub(super) async fn run(router: Arc<Router>, partition: u16, cancel: Cancellatio
 /// Consumes until cancelled or until the consumer breaks.
 async fn session(router: &Router, partition: u16, cancel: &CancellationToken) -> Result<(), String> {
     let text = |error: &dyn std::error::Error| error.to_string();
-    let mut chain = Chain::open(&router.store, &format!("router.{partition}"), Arc::clone(&router.keys.ledger)).await.map_err(|error| text(&error))?;
+    let mut chain = Chain::open(&router.store, &format!("router.{partition}"), Arc::clone(&router.keys.ledger))
+        .await
+        .map_err(|error| text(&error))?;
     let mut consumer = router.bus.consume(&Queue::Records(partition), router.prefetch).await.map_err(|error| text(&error))?;
     while !cancel.is_cancelled() {
         let batch = fill(router, consumer.as_mut()).await.map_err(|error| text(&error))?;
@@ -53,7 +58,13 @@ async fn session(router: &Router, partition: u16, cancel: &CancellationToken) ->
 }
 
 /// Handles and settles a batch, part by part.
-async fn work(router: &Router, chain: &mut Chain, consumer: &mut dyn Consumer, batch: &[Received], cancel: &CancellationToken) -> Result<(), crate::bus::Error> {
+async fn work(
+    router: &Router,
+    chain: &mut Chain,
+    consumer: &mut dyn Consumer,
+    batch: &[Received],
+    cancel: &CancellationToken,
+) -> Result<(), crate::bus::Error> {
     let mut trial = match Trial::of(&router.store, "route", router.child.as_ref(), batch).await {
         Ok(trial) => trial,
         Err(error) => return again(consumer, batch, &error).await,

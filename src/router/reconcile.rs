@@ -12,7 +12,12 @@ use crate::{
 };
 
 /// Fills the person keys into all records that are still open. Keys are committed when this returns.
-pub(crate) async fn reconcile(items: &mut [Item], registry: &SchemaRegistry, index: &dyn PersonIndex, hash: &KeyedHash) -> Result<(), Error> {
+pub(crate) async fn reconcile(
+    items: &mut [Item],
+    registry: &SchemaRegistry,
+    index: &dyn PersonIndex,
+    hash: &KeyedHash,
+) -> Result<(), Error> {
     let mut queries = Vec::new();
     let mut places: Vec<(usize, PersonSlot, String)> = Vec::new();
     for (number, item) in items.iter().enumerate().filter(|(_, item)| matches!(item.fate, Fate::Open)) {

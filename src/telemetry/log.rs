@@ -29,9 +29,46 @@ pub const BAD_LOG: Code = Code::new(1006);
 /// Fields that may appear in logs. Add one only if it can never hold personal data: counts, times, and names that come from
 /// the configuration, from schemas or from this program. A test holds every log call of the crate against this list.
 pub(super) const ALLOWED: &[&str] = &[
-    "message", "error", "reason", "code", "system", "object", "dataset", "subscription", "partner", "partition", "queue", "records", "rows", "batch",
-    "file", "event_id", "delivery_id", "pause_ms", "duration_ms", "attempts", "state", "version", "listen", "bytes", "path", "place",
-    "trace", "connection", "transaction", "day", "files", "columns", "deliveries", "persons", "systems", "merged", "reviews", "digest", "timeout", "connect",
+    "message",
+    "error",
+    "reason",
+    "code",
+    "system",
+    "object",
+    "dataset",
+    "subscription",
+    "partner",
+    "partition",
+    "queue",
+    "records",
+    "rows",
+    "batch",
+    "file",
+    "event_id",
+    "delivery_id",
+    "pause_ms",
+    "duration_ms",
+    "attempts",
+    "state",
+    "version",
+    "listen",
+    "bytes",
+    "path",
+    "place",
+    "trace",
+    "connection",
+    "transaction",
+    "day",
+    "files",
+    "columns",
+    "deliveries",
+    "persons",
+    "systems",
+    "merged",
+    "reviews",
+    "digest",
+    "timeout",
+    "connect",
 ];
 
 /// Fields that may quote what a library could not read.
@@ -52,9 +89,14 @@ fn subscriber<W>(config: &Log, writer: W, ansi: bool) -> Result<Box<dyn Subscrib
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let bad = |what: &str| Fault::new(BAD_LOG, format!("`log.{what}` is not understood")).expected("level: error, warn, info, debug or module=level; format: text or json");
+    let bad = |what: &str| {
+        Fault::new(BAD_LOG, format!("`log.{what}` is not understood"))
+            .expected("level: error, warn, info, debug or module=level; format: text or json")
+    };
     // Libraries are quiet by default: their debug lines may quote what they carry.
-    let filter = EnvFilter::try_new(format!("warn,civilhub={}", config.level)).or_else(|_| EnvFilter::try_new(&config.level)).map_err(|_| bad("level"))?;
+    let filter = EnvFilter::try_new(format!("warn,civilhub={}", config.level))
+        .or_else(|_| EnvFilter::try_new(&config.level))
+        .map_err(|_| bad("level"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(ansi).with_timer(ChinaTime);
     Ok(match config.format.as_str() {
         "text" => Box::new(builder.fmt_fields(AllowList).finish()),
@@ -166,7 +208,11 @@ pub fn blank_numbers(text: &str) -> String {
     while !rest.is_empty() {
         let word = rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len());
         let gap = rest[word..].find(char::is_alphanumeric).map_or(rest.len(), |start| word + start);
-        if is_id(&rest[..word]) { out.push_str(&rest[..word]) } else { blank_word(&rest[..word], &mut out) }
+        if is_id(&rest[..word]) {
+            out.push_str(&rest[..word])
+        } else {
+            blank_word(&rest[..word], &mut out)
+        }
         out.push_str(&rest[word..gap]);
         rest = &rest[gap..];
     }
@@ -175,7 +221,9 @@ pub fn blank_numbers(text: &str) -> String {
 
 /// 32 or 64 lower-case hex digits with a letter among them: a derived id or a hash.
 fn is_id(word: &str) -> bool {
-    matches!(word.len(), 32 | 64) && word.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) && word.bytes().any(|byte| byte.is_ascii_lowercase())
+    matches!(word.len(), 32 | 64)
+        && word.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        && word.bytes().any(|byte| byte.is_ascii_lowercase())
 }
 
 fn blank_word(word: &str, out: &mut String) {
@@ -229,7 +277,8 @@ mod json {
             line.insert("at".to_owned(), Value::String(clock::rfc3339(clock::now())));
             line.insert("level".to_owned(), Value::String(event.metadata().level().to_string()));
             line.insert("target".to_owned(), Value::String(event.metadata().target().to_owned()));
-            let spans: Vec<Value> = context.event_scope().into_iter().flat_map(|scope| scope.from_root()).map(|span| span_text(&span)).collect();
+            let spans: Vec<Value> =
+                context.event_scope().into_iter().flat_map(|scope| scope.from_root()).map(|span| span_text(&span)).collect();
             if !spans.is_empty() {
                 line.insert("spans".to_owned(), Value::Array(spans));
             }

@@ -54,7 +54,8 @@ impl Meters {
             .build();
         // Registering in a new registry cannot clash; were it to fail, the hub works on and shows no metrics.
         let provider = exporter.ok().map(|exporter| SdkMeterProvider::builder().with_reader(exporter).build());
-        let meter = provider.as_ref().map_or_else(|| opentelemetry::global::meter("civilhub"), |provider| provider.meter("civilhub"));
+        let meter =
+            provider.as_ref().map_or_else(|| opentelemetry::global::meter("civilhub"), |provider| provider.meter("civilhub"));
         let instruments = Metric::ALL.iter().map(|metric| instrument(&meter, *metric)).collect();
         Self { registry, instruments, _provider: provider }
     }
@@ -65,9 +66,9 @@ fn instrument(meter: &Meter, metric: Metric) -> Instrument {
     match spec.kind {
         Kind::Counter => Instrument::Counter(meter.u64_counter(spec.name).with_description(spec.help).build()),
         Kind::Gauge => Instrument::Gauge(meter.f64_gauge(spec.name).with_description(spec.help).build()),
-        Kind::Histogram => {
-            Instrument::Histogram(meter.f64_histogram(spec.name).with_description(spec.help).with_boundaries(BOUNDS.to_vec()).build())
-        }
+        Kind::Histogram => Instrument::Histogram(
+            meter.f64_histogram(spec.name).with_description(spec.help).with_boundaries(BOUNDS.to_vec()).build(),
+        ),
     }
 }
 

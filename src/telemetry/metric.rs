@@ -114,7 +114,11 @@ mod tests {
             let spec = metric.spec();
             assert!(spec.name.starts_with("civilhub_") || spec.name.starts_with("process_"), "{}", spec.name);
             assert_eq!(spec.name.ends_with("_total"), spec.kind == Kind::Counter, "{}", spec.name);
-            assert!(!spec.help.ends_with('.') && spec.help.starts_with(char::is_uppercase) || spec.help.starts_with('1'), "{}", spec.help);
+            assert!(
+                !spec.help.ends_with('.') && spec.help.starts_with(char::is_uppercase) || spec.help.starts_with('1'),
+                "{}",
+                spec.help
+            );
         }
     }
 
@@ -137,8 +141,16 @@ mod tests {
     #[test]
     fn the_documentation_names_no_other_metric() {
         let page = include_str!("../../docs/telemetry.md");
-        let known = |word: &str| Metric::ALL.iter().any(|metric| word == metric.spec().name || (metric.spec().kind == Kind::Histogram && word == format!("{}_bucket", metric.spec().name)));
-        for word in page.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.starts_with("civilhub_") || word.starts_with("process_")) {
+        let known = |word: &str| {
+            Metric::ALL.iter().any(|metric| {
+                word == metric.spec().name
+                    || (metric.spec().kind == Kind::Histogram && word == format!("{}_bucket", metric.spec().name))
+            })
+        };
+        for word in page
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .filter(|word| word.starts_with("civilhub_") || word.starts_with("process_"))
+        {
             assert!(known(word), "{word}");
         }
     }

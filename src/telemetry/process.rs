@@ -42,7 +42,10 @@ mod tests {
     #[test]
     fn numbers_of_proc() {
         assert_eq!(number_after("Name:\tx\nVmRSS:\t   12345 kB\n", "VmRSS:"), Some(12345));
-        assert_eq!(number_after("Max open files            1024                 4096                 files\n", "Max open files"), Some(1024));
+        assert_eq!(
+            number_after("Max open files            1024                 4096                 files\n", "Max open files"),
+            Some(1024)
+        );
         assert_eq!(number_after("Max open files            unlimited\n", "Max open files"), None);
         assert_eq!(number_after("", "VmRSS:"), None);
     }

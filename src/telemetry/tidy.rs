@@ -68,7 +68,8 @@ fn complaint(argument: &str) -> Option<String> {
         return message.contains('{').then(|| "the message holds a value; make it a field".to_owned());
     }
     let name = argument.split('=').next().unwrap_or_default().trim();
-    let name = if argument.contains('=') { name } else { name.trim_start_matches(['%', '?']).rsplit('.').next().unwrap_or_default() };
+    let name =
+        if argument.contains('=') { name } else { name.trim_start_matches(['%', '?']).rsplit('.').next().unwrap_or_default() };
     (!ALLOWED.contains(&name)).then(|| format!("the field `{name}` is not on the list of `telemetry::log`"))
 }
 
@@ -80,7 +81,11 @@ fn log_calls_use_listed_fields_only() {
         for call in calls(&source) {
             seen += 1;
             // A message that is an argument of a format string follows its message; listed calls have none.
-            complaints.extend(call.iter().filter_map(|argument| complaint(argument)).map(|what| format!("{}: {what}: {call:?}", file.display())));
+            complaints.extend(
+                call.iter()
+                    .filter_map(|argument| complaint(argument))
+                    .map(|what| format!("{}: {what}: {call:?}", file.display())),
+            );
         }
     }
     assert!(seen > 30, "the scan found only {seen} calls");
@@ -94,7 +99,8 @@ fn nothing_is_instrumented_or_printed_beside_the_log() {
         // The attribute would record every argument of a function.
         assert!(!source.contains("tracing::instrument"), "{}", file.display());
         let code = source.split("#[cfg(test)]").next().unwrap_or_default();
-        let may_print = ["/cli/", "/cli.rs"].iter().any(|part| file.to_string_lossy().contains(part)) || file.ends_with("tests.rs");
+        let may_print =
+            ["/cli/", "/cli.rs"].iter().any(|part| file.to_string_lossy().contains(part)) || file.ends_with("tests.rs");
         let prints = ["println!(", "eprint!(", "dbg!("].iter().any(|name| code.contains(name));
         assert!(may_print || !prints, "{} prints", file.display());
     }

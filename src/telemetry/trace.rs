@@ -124,7 +124,10 @@ mod tests {
     #[test]
     fn what_is_no_context_goes_no_further() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(Context::parse(good).map(|context| context.trace_id().to_owned()).as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+        assert_eq!(
+            Context::parse(good).map(|context| context.trace_id().to_owned()).as_deref(),
+            Some("4bf92f3577b34da6a3ce929d0e0e4736")
+        );
         for bad in [
             "",
             "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",

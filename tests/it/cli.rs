@@ -78,7 +78,21 @@ fn usage_is_2_and_help_is_0() {
 #[test]
 fn every_command_has_help_and_hidden_ones_are_not_shown() {
     let help = out(&civilhub(&["--help"]));
-    for command in ["demo", "serve", "check", "adapter", "schema", "trace", "dead", "books", "ledger", "simulate", "bench", "migrate", "completions"] {
+    for command in [
+        "demo",
+        "serve",
+        "check",
+        "adapter",
+        "schema",
+        "trace",
+        "dead",
+        "books",
+        "ledger",
+        "simulate",
+        "bench",
+        "migrate",
+        "completions",
+    ] {
         assert!(help.contains(&format!("  {command} ")), "{command}");
         assert_eq!(civilhub(&[command, "--help"]).status.code(), Some(0), "{command}");
     }
@@ -93,7 +107,9 @@ fn unknown_keys_are_told_with_the_nearest_name_and_all_at_once() {
     let output = civilhub(&["check", "--config", file.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     let text = err(&output);
-    for part in ["`bus.partition`", "`bus.partitions`?", "`hub.date`", "`hub.data`?", "`stoer`", "`store`?", "hub.toml", "CH-1001"] {
+    for part in
+        ["`bus.partition`", "`bus.partitions`?", "`hub.date`", "`hub.data`?", "`stoer`", "`store`?", "hub.toml", "CH-1001"]
+    {
         assert!(text.contains(part), "{part} in {text}");
     }
     let output = civilhub_with(&["check"], &[("CIVILHUB__BUS__PREFETCHED", "1")]);
@@ -134,12 +150,19 @@ fn the_default_file_is_the_reference_of_all_keys() {
     let source = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/mod.rs")).unwrap();
     // Unknown keys are refused, so every key of the file is a field. The other way round: the fields of each section's struct.
     let fields = |name: &str| -> Vec<String> {
-        let body = source.split(&format!("pub struct {name} {{\n")).nth(1).unwrap_or_else(|| panic!("no struct {name}")).split("\n}").next().unwrap();
+        let body = source
+            .split(&format!("pub struct {name} {{\n"))
+            .nth(1)
+            .unwrap_or_else(|| panic!("no struct {name}"))
+            .split("\n}")
+            .next()
+            .unwrap();
         let field = |line: &str| Some(line.trim().strip_prefix("pub ")?.split(':').next()?.to_owned());
         body.lines().filter_map(field).collect()
     };
     for section in fields("Config") {
-        let table = file.get(&section).and_then(toml::Value::as_table).unwrap_or_else(|| panic!("no [{section}] in civilhub.toml"));
+        let table =
+            file.get(&section).and_then(toml::Value::as_table).unwrap_or_else(|| panic!("no [{section}] in civilhub.toml"));
         if section == "env" {
             continue;
         }
@@ -147,7 +170,11 @@ fn the_default_file_is_the_reference_of_all_keys() {
         let kind = line.split(": ").nth(1).unwrap().trim_end_matches(',');
         let mut names = fields(kind);
         names.sort_unstable();
-        assert_eq!(names, table.keys().cloned().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>(), "[{section}]");
+        assert_eq!(
+            names,
+            table.keys().cloned().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>(),
+            "[{section}]"
+        );
     }
     assert_eq!(config.bus.partitions, 8);
     // A page without a word on a key is no reference: every key has a comment above it, or its section or the key before has.
@@ -265,7 +292,8 @@ async fn dead_letters_show_faults_and_no_personal_data() {
 async fn a_decision_needs_the_number_it_is_about() {
     let data = demo().await;
     let discard = |count: &[&str]| {
-        let arguments = ["dead", "discard", "--state", "rejected", "--system", "no-such-system", "--reason", "test", "--data", data];
+        let arguments =
+            ["dead", "discard", "--state", "rejected", "--system", "no-such-system", "--reason", "test", "--data", data];
         civilhub(&[&arguments, count].concat())
     };
     let asked = discard(&[]);
@@ -291,7 +319,10 @@ async fn the_ledger_verifies_and_its_export_leads_to_a_trace() {
     for id in [&delivered["event_id"], &delivered["body"]["delivery"]] {
         let steps = json(&["trace", id.as_str().unwrap(), "-o", "json", "--data", data]);
         let steps = steps.as_array().unwrap();
-        assert!(steps.iter().any(|step| step["what"] == "received") && steps.iter().any(|step| step["what"] == "delivered"), "{steps:?}");
+        assert!(
+            steps.iter().any(|step| step["what"] == "received") && steps.iter().any(|step| step["what"] == "delivered"),
+            "{steps:?}"
+        );
         assert!(steps.is_sorted_by_key(|step| step["at"].as_i64().unwrap()));
     }
     let missing = civilhub(&["trace", "no-such-id", "--data", data]);
@@ -316,7 +347,11 @@ async fn a_reader_that_goes_away_is_no_panic() {
 fn adapters_list_run_and_test() {
     let list = json(&["adapter", "list", "-o", "json"]);
     let list = list.as_array().unwrap();
-    assert!(list.iter().any(|adapter| adapter["system"] == "fund-payment" && adapter["kind"] == "file" && adapter["objects"].is_object()), "{list:?}");
+    assert!(
+        list.iter()
+            .any(|adapter| adapter["system"] == "fund-payment" && adapter["kind"] == "file" && adapter["objects"].is_object()),
+        "{list:?}"
+    );
     let test = json(&["adapter", "test", "fund-payment", "-o", "json"]);
     assert_eq!((&test["adapters"], &test["failed"]), (&Value::from(1), &Value::from(0)));
     assert!(test["cases"].as_u64().unwrap() > 0 && test["rows"].as_array().unwrap().iter().all(|row| row["passed"] == true));

@@ -86,13 +86,18 @@ fn wrong_usage_is_told_apart_from_findings() {
     ];
     for arguments in wrong {
         let done = expect(2, arguments);
-        assert!(done.stderr.contains("Usage") || done.stderr.contains("possible values") || done.stderr.contains("invalid value"), "{}", done.stderr);
+        assert!(
+            done.stderr.contains("Usage") || done.stderr.contains("possible values") || done.stderr.contains("invalid value"),
+            "{}",
+            done.stderr
+        );
         assert!(done.stdout.is_empty(), "{}", done.stdout);
     }
     let folder = tempfile::tempdir().unwrap();
     let nowhere = folder.path().join("nowhere");
     for command in ["books", "trace"] {
-        let arguments = [&[command][..], if command == "trace" { &["x"] } else { &[] }, &["--data", nowhere.to_str().unwrap()]].concat();
+        let arguments =
+            [&[command][..], if command == "trace" { &["x"] } else { &[] }, &["--data", nowhere.to_str().unwrap()]].concat();
         assert!(expect(1, &arguments).stderr.contains("CH-1003"));
     }
     assert!(!nowhere.exists(), "a reading command makes nothing");

@@ -60,7 +60,9 @@ async fn verified(store: &Store) -> Report {
 
 /// Code, chain and row of each fault.
 fn found(report: &Report) -> Vec<String> {
-    let fault = |fault: &civilhub::error::Fault| format!("{} {}:{}", fault.code, fault.place.file.as_deref().unwrap_or(""), fault.place.row.unwrap_or(0));
+    let fault = |fault: &civilhub::error::Fault| {
+        format!("{} {}:{}", fault.code, fault.place.file.as_deref().unwrap_or(""), fault.place.row.unwrap_or(0))
+    };
     report.faults.iter().map(fault).collect()
 }
 
@@ -140,14 +142,41 @@ async fn every_tampering_is_found_at_its_row(db: Db) {
         ("time", vec!["UPDATE ledger SET at = at + 1 WHERE seq = 5"], "CH-8101 c:5"),
         ("kind", vec!["UPDATE ledger SET kind = 'delivered' WHERE seq = 1"], "CH-8101 c:1"),
         ("event", vec!["UPDATE ledger SET event_id = 'x' WHERE seq = 12"], "CH-8101 c:12"),
-        ("text moved to the next column", vec!["UPDATE ledger SET system = 'teku', bookdate = 'n2017-07-03' WHERE seq = 5"], "CH-8101 c:5"),
+        (
+            "text moved to the next column",
+            vec!["UPDATE ledger SET system = 'teku', bookdate = 'n2017-07-03' WHERE seq = 5"],
+            "CH-8101 c:5",
+        ),
         ("hash", vec!["UPDATE ledger SET hash = '00' WHERE seq = 5"], "CH-8101 c:5"),
         ("removed", vec!["DELETE FROM ledger WHERE seq = 5"], "CH-8101 c:5"),
-        ("removed and closed up", vec!["DELETE FROM ledger WHERE seq = 5", "UPDATE ledger SET seq = -seq WHERE seq > 5", "UPDATE ledger SET seq = -seq - 1 WHERE seq < 0"], "CH-8101 c:5"),
+        (
+            "removed and closed up",
+            vec![
+                "DELETE FROM ledger WHERE seq = 5",
+                "UPDATE ledger SET seq = -seq WHERE seq > 5",
+                "UPDATE ledger SET seq = -seq - 1 WHERE seq < 0",
+            ],
+            "CH-8101 c:5",
+        ),
         ("first removed", vec!["DELETE FROM ledger WHERE seq = 1"], "CH-8101 c:1"),
-        ("swapped", vec!["UPDATE ledger SET seq = -3 WHERE seq = 3", "UPDATE ledger SET seq = 3 WHERE seq = 4", "UPDATE ledger SET seq = 4 WHERE seq = -3"], "CH-8101 c:3"),
-        ("inserted", vec!["UPDATE ledger SET seq = -seq WHERE seq > 5", "UPDATE ledger SET seq = -seq + 1 WHERE seq < 0",
-            "INSERT INTO ledger (chain, seq, at, kind, event_id, system, bookdate, dataset, body, hash) SELECT chain, 6, at, kind, 'x', system, bookdate, dataset, body, hash FROM ledger WHERE seq = 5"], "CH-8101 c:6"),
+        (
+            "swapped",
+            vec![
+                "UPDATE ledger SET seq = -3 WHERE seq = 3",
+                "UPDATE ledger SET seq = 3 WHERE seq = 4",
+                "UPDATE ledger SET seq = 4 WHERE seq = -3",
+            ],
+            "CH-8101 c:3",
+        ),
+        (
+            "inserted",
+            vec![
+                "UPDATE ledger SET seq = -seq WHERE seq > 5",
+                "UPDATE ledger SET seq = -seq + 1 WHERE seq < 0",
+                "INSERT INTO ledger (chain, seq, at, kind, event_id, system, bookdate, dataset, body, hash) SELECT chain, 6, at, kind, 'x', system, bookdate, dataset, body, hash FROM ledger WHERE seq = 5",
+            ],
+            "CH-8101 c:6",
+        ),
         ("appended", vec![insert], "CH-8102 c:13"),
         ("moved to another chain", vec!["UPDATE ledger SET chain = 'd'"], "CH-8102 c:0, CH-8102 d:1"),
         ("signature", vec!["UPDATE ledger_head SET signature = '00'"], "CH-8103 c:12"),

@@ -1,7 +1,12 @@
 //! The integration suite: one binary, real servers. `make test` starts them; without their addresses in the
 //! environment each test that needs one starts its own.
 #![allow(clippy::disallowed_methods, reason = "the clients of the tests talk to servers of their own on loopback")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::too_many_lines, reason = "a test fails by panicking, and so do its helpers")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::too_many_lines,
+    reason = "a test fails by panicking, and so do its helpers"
+)]
 
 mod bus;
 mod cli;

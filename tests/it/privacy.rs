@@ -25,7 +25,11 @@ const PERSONS: &str = "2000";
 /// A demo that stays up, with the most talkative log in this form.
 fn demo(data: &Path, format: &str) -> Running {
     let mut command = command(&["demo", "--persons", PERSONS, "--seed", "7", "--data", data.to_str().unwrap()]);
-    command.envs([("CIVILHUB__LOG__LEVEL", "debug"), ("CIVILHUB__LOG__FORMAT", format), ("CIVILHUB__HTTP__LISTEN", "127.0.0.1:0")]);
+    command.envs([
+        ("CIVILHUB__LOG__LEVEL", "debug"),
+        ("CIVILHUB__LOG__FORMAT", format),
+        ("CIVILHUB__HTTP__LISTEN", "127.0.0.1:0"),
+    ]);
     Running::start(command, &data.with_extension("log"))
 }
 
@@ -48,7 +52,9 @@ async fn problems(url: &str, name: &str, number: &str) -> Vec<(String, String)> 
         format!("{{\"eventNo\":\"{name}\",\"seq\":{number}.000000000000001}}"),
         format!("{{\"eventNo\":\"{number}{name}"),
         format!("\"{number}{name}\""),
-        format!("{{\"eventNo\":\"{number}\",\"divisionCode\":\"{name}\",\"reportType\":\"{number}\",\"seq\":\"{name}\",\"occurredAt\":\"{number}\"}}"),
+        format!(
+            "{{\"eventNo\":\"{number}\",\"divisionCode\":\"{name}\",\"reportType\":\"{number}\",\"seq\":\"{name}\",\"occurredAt\":\"{number}\"}}"
+        ),
     ];
     let mut texts = Vec::new();
     for (at, body) in bodies.into_iter().enumerate() {
@@ -56,7 +62,9 @@ async fn problems(url: &str, name: &str, number: &str) -> Vec<(String, String)> 
         let mut mac = Hmac::<Sha256>::new_from_slice(b"demo-push-secret").unwrap();
         mac.update(format!("{timestamp}.{body}").as_bytes());
         let request = reqwest::Client::new().post(format!("{url}/in/disaster-report/report")).header("x-timestamp", timestamp);
-        let request = request.header("x-signature", hex::encode(mac.finalize().into_bytes())).header("x-delivery-id", format!("{number}-{at}"));
+        let request = request
+            .header("x-signature", hex::encode(mac.finalize().into_bytes()))
+            .header("x-delivery-id", format!("{number}-{at}"));
         let answer = request.body(body).send().await.unwrap();
         texts.push((format!("POST {at}: {}", answer.status()), answer.text().await.unwrap()));
     }

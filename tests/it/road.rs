@@ -86,7 +86,12 @@ impl Source for Rows {
     async fn read(&mut self, position: &Position, max: usize) -> Result<Batch, source::Error> {
         let start = usize::try_from(position.0.as_u64().unwrap_or(0)).unwrap();
         let end = (start + max.min(7)).min(self.0.len());
-        Ok(Batch { rows: self.0[start..end].to_vec(), bad: Vec::new(), next: Position(Value::from(end)), more: end < self.0.len() })
+        Ok(Batch {
+            rows: self.0[start..end].to_vec(),
+            bad: Vec::new(),
+            next: Position(Value::from(end)),
+            more: end < self.0.len(),
+        })
     }
 }
 
@@ -255,7 +260,11 @@ impl Road {
             let subscription = SubscriptionId::from(*name);
             let pauses = Pauses { first: Duration::from_millis(50), most: Duration::from_millis(200) };
             let worker = Worker {
-                lane: Lane::new(subscription.clone(), Box::new(At(Arc::clone(script))), Settings { pauses, ..Settings::default() }),
+                lane: Lane::new(
+                    subscription.clone(),
+                    Box::new(At(Arc::clone(script))),
+                    Settings { pauses, ..Settings::default() },
+                ),
                 subscription,
                 bus: Arc::<EmbeddedBus>::clone(&self.bus),
                 store: self.store.clone(),
@@ -327,7 +336,16 @@ impl Road {
     async fn books(&self) -> String {
         let mut sum = [0; 8];
         for line in books::books(&self.store, None, 0).await.unwrap() {
-            let numbers = [line.received, line.delivered, line.rejected, line.parked, line.superseded, line.duplicate, line.in_flight, line.gap];
+            let numbers = [
+                line.received,
+                line.delivered,
+                line.rejected,
+                line.parked,
+                line.superseded,
+                line.duplicate,
+                line.in_flight,
+                line.gap,
+            ];
             sum.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number);
         }
         let report = verify::verify(&self.store, &self.keys.ledger.verifying_key()).await.unwrap();
@@ -438,7 +456,13 @@ async fn a_refused_delivery_holds_its_key_until_it_is_replayed(db: Db) {
     let road = Road::new(db, &["bank"]).await;
     let bank = road.receiver("bank");
     bank.refuse(&["P000001/1"]);
-    let all = [said("P000001", 1, "1.00"), said("P000002", 1, "1.00"), said("P000001", 2, "2.00"), said("P000001", 3, "3.00"), said("P000002", 2, "2.00")];
+    let all = [
+        said("P000001", 1, "1.00"),
+        said("P000002", 1, "1.00"),
+        said("P000001", 2, "2.00"),
+        said("P000001", 3, "3.00"),
+        said("P000002", 2, "2.00"),
+    ];
     road.run(&all[..2]).await;
     road.run(&all[..3]).await;
     road.run(&all).await;
@@ -507,7 +531,10 @@ async fn two_receivers_of_one_record(db: Db) {
     assert_eq!(road.replay(Filter::default()).await, 1);
     road.settle().await;
     assert_eq!(road.books().await, "2 received, 2 delivered");
-    assert_eq!((road.receiver("bank").log(), road.receiver("hall").log()), ("P000002/1 P000001/1".to_owned(), "P000002/1 P000001/1".to_owned()));
+    assert_eq!(
+        (road.receiver("bank").log(), road.receiver("hall").log()),
+        ("P000002/1 P000001/1".to_owned(), "P000002/1 P000001/1".to_owned())
+    );
 }
 
 async fn a_receiver_that_is_away_keeps_the_order(db: Db) {
@@ -518,8 +545,13 @@ async fn a_receiver_that_is_away_keeps_the_order(db: Db) {
         tokio::time::sleep(Duration::from_millis(1500)).await;
         bank.away.store(false, Ordering::SeqCst);
     });
-    let all: Vec<Said> = (1..=40).map(|sequence| said(if sequence % 2 == 0 { "P000001" } else { "P000002" }, sequence, "1.00")).collect();
-    let all: Vec<Said> = all.iter().enumerate().map(|(n, said)| Said { amount: if n % 4 < 2 { "1.00" } else { "2.00" }, ..said.clone() }).collect();
+    let all: Vec<Said> =
+        (1..=40).map(|sequence| said(if sequence % 2 == 0 { "P000001" } else { "P000002" }, sequence, "1.00")).collect();
+    let all: Vec<Said> = all
+        .iter()
+        .enumerate()
+        .map(|(n, said)| Said { amount: if n % 4 < 2 { "1.00" } else { "2.00" }, ..said.clone() })
+        .collect();
     road.run(&all).await;
     back.await.unwrap();
     for name in ["bank", "hall"] {
@@ -568,7 +600,13 @@ async fn a_lane_may_be_quicker_than_the_router(db: Db) {
     road.read(&all).await;
     road.route().await;
     // The router died after the bus had the deliveries and before it committed: its records come again.
-    for sql in ["DELETE FROM arrival", "DELETE FROM fence", "DELETE FROM ledger", "DELETE FROM ledger_head", "DELETE FROM ledger_checkpoint"] {
+    for sql in [
+        "DELETE FROM arrival",
+        "DELETE FROM fence",
+        "DELETE FROM ledger",
+        "DELETE FROM ledger_head",
+        "DELETE FROM ledger_checkpoint",
+    ] {
         road.store.write(sql, &[]).await.unwrap();
     }
     forget_the_reading(&road).await;
@@ -607,12 +645,17 @@ async fn a_delivery_that_was_parked_before_a_crash_counts_once(db: Db) {
 
 async fn junk_on_the_bus_stops_nobody(db: Db) {
     let road = Road::new(db, &["bank"]).await;
-    let junk: [&[u8]; 6] = [b"", b"not json", b"\xff\xfe\x00", b"{\"specversion\":\"1.0\"}", b"{\"id\":\"a\\u0000b\"}", b"[[[[[[[["];
+    let junk: [&[u8]; 6] =
+        [b"", b"not json", b"\xff\xfe\x00", b"{\"specversion\":\"1.0\"}", b"{\"id\":\"a\\u0000b\"}", b"[[[[[[[["];
     let mut messages = Vec::new();
     for body in junk.iter().chain(&junk) {
         let body = bytes::Bytes::copy_from_slice(body);
         let key = "k".into();
-        messages.push(Message { route: Route::Records { topic: "x.y.z".to_owned(), key }, id: "junk\0".to_owned(), body: body.clone() });
+        messages.push(Message {
+            route: Route::Records { topic: "x.y.z".to_owned(), key },
+            id: "junk\0".to_owned(),
+            body: body.clone(),
+        });
         messages.push(Message { route: Route::Deliver("bank".into()), id: "junk\0".to_owned(), body });
     }
     road.bus.publish(messages).await;

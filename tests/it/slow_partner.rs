@@ -111,7 +111,8 @@ async fn publish(hub: &Hub, first: usize, count: usize) -> Vec<Instant> {
 async fn latency(hub: &Hub, quick: &Stub, first: usize) -> (Duration, Duration) {
     let moments = publish(hub, first, RECORDS).await;
     eventually(Duration::from_secs(60), "the quick partner has all", async || quick.arrivals() >= first + RECORDS).await;
-    let mut waits: Vec<Duration> = moments.iter().enumerate().map(|(at, sent)| quick.arrived(&number_of(first + at)).unwrap() - *sent).collect();
+    let mut waits: Vec<Duration> =
+        moments.iter().enumerate().map(|(at, sent)| quick.arrived(&number_of(first + at)).unwrap() - *sent).collect();
     waits.sort_unstable();
     (waits[RECORDS / 2], waits[RECORDS * 99 / 100])
 }
@@ -165,7 +166,10 @@ async fn a_slow_partner_slows_only_itself() {
     let waiting = beside.hub.bus.depth(&Queue::Deliver("slow".into())).await.unwrap();
     assert_eq!(waiting.ready + waiting.unsettled, beside.next as u64, "the slow one's queue waits: {waiting:?}");
     let (without, with) = (median(without), median(with));
-    println!("p99 of the quick partner: {without:?} alone, {with:?} beside the slow one, ratio {:.2}", with.as_secs_f64() / without.as_secs_f64());
+    println!(
+        "p99 of the quick partner: {without:?} alone, {with:?} beside the slow one, ratio {:.2}",
+        with.as_secs_f64() / without.as_secs_f64()
+    );
     assert!(with <= without.mul_f64(MOST) + NOISE, "{with:?} against {without:?}");
     alone.running.stop().await;
     recovers(beside, &slow).await;
@@ -183,7 +187,10 @@ async fn recovers(side: Side, slow: &Stub) {
     assert!(slow.keeps_order(64) && quick.keeps_order(64));
     side.running.wait_until_drained().await;
     let lines = books::books(&side.hub.store, None, 0).await.unwrap();
-    assert!(lines.iter().all(|line| line.gap == 0 && line.in_flight == 0 && line.delivered == i64::try_from(next).unwrap()), "{lines:?}");
+    assert!(
+        lines.iter().all(|line| line.gap == 0 && line.in_flight == 0 && line.delivered == i64::try_from(next).unwrap()),
+        "{lines:?}"
+    );
     side.running.stop().await;
 }
 

@@ -115,7 +115,11 @@ async fn conflicts_are_settled_in_the_statement(db: Db) {
     let sql = "INSERT INTO ledger_head (chain, seq, hash, signature) VALUES ($1, $2, 'h', 's') \
                ON CONFLICT (chain) DO UPDATE SET seq = excluded.seq WHERE ledger_head.seq = $3";
     let write = async |seq: i64, old: i64| store.write(sql, &["c".into(), seq.into(), old.into()]).await.unwrap();
-    assert_eq!((write(5, 0).await, write(9, 4).await, write(9, 5).await), (1, 0, 1), "a conflict whose condition fails touches nothing");
+    assert_eq!(
+        (write(5, 0).await, write(9, 4).await, write(9, 5).await),
+        (1, 0, 1),
+        "a conflict whose condition fails touches nothing"
+    );
 }
 
 async fn an_update_takes_its_values_from_rows(db: Db) {
@@ -207,7 +211,8 @@ async fn errors_name_no_values(db: Db) {
 
 async fn any_text_comes_back(db: Db) {
     let store = db.open().await;
-    let texts = ["it's \"quoted\" \\ back", "张伟·李娜", "👨‍👩‍👧 𠮷", "", " \t\r\n ", "$1 {rows} %_ ;--", "\\u0000", "\u{1}\u{7f}\u{feff}"];
+    let texts =
+        ["it's \"quoted\" \\ back", "张伟·李娜", "👨‍👩‍👧 𠮷", "", " \t\r\n ", "$1 {rows} %_ ;--", "\\u0000", "\u{1}\u{7f}\u{feff}"];
     for text in texts {
         let direct = store.read("SELECT $1", &[text.into()]).await.unwrap();
         assert_eq!(direct[0].text(0), text);
@@ -228,7 +233,9 @@ async fn what_is_not_there_is_unreachable_in_time() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = format!("postgres://hub@{}/hub", silent.local_addr().unwrap());
     let mut tries = tokio::task::JoinSet::new();
-    for url in ["postgres://hub@127.0.0.1:1/hub", "sqlite:///no/such/folder/hub.db", "mysql://hub@127.0.0.1/hub", "hub.db", &silent] {
+    for url in
+        ["postgres://hub@127.0.0.1:1/hub", "sqlite:///no/such/folder/hub.db", "mysql://hub@127.0.0.1/hub", "hub.db", &silent]
+    {
         let url = url.to_owned();
         tries.spawn(async move { (Store::open(&url).await.map(|_| ()), url) });
     }

@@ -146,10 +146,17 @@ async fn a_record_can_be_followed_by_its_trace_and_is_counted_at_each_step() {
     let received: Vec<&Value> = steps.iter().filter(|step| step.what == "received").map(|step| &step.detail["trace"]).collect();
     assert_eq!(received, [&Value::String(trace_id)]);
 
-    let metrics = wait_for(&running, |text| sample(text, r#"civilhub_deliveries_total{outcome="delivered",subscription="telemetry-one"}"#) == 2.0).await;
+    let metrics = wait_for(&running, |text| {
+        sample(text, r#"civilhub_deliveries_total{outcome="delivered",subscription="telemetry-one"}"#) == 2.0
+    })
+    .await;
     assert!(sample(&metrics, r#"civilhub_records_routed_total{outcome="dispatched",system="other"}"#) >= 2.0);
     assert!(sample(&metrics, r#"civilhub_records_routed_total{outcome="seen",system="other"}"#) >= 2.0);
-    for name in ["civilhub_batch_seconds_count{stage=\"route\"}", "civilhub_batch_seconds_count{stage=\"deliver\"}", "civilhub_store_transaction_seconds_count"] {
+    for name in [
+        "civilhub_batch_seconds_count{stage=\"route\"}",
+        "civilhub_batch_seconds_count{stage=\"deliver\"}",
+        "civilhub_store_transaction_seconds_count",
+    ] {
         assert!(sample(&metrics, name) >= 1.0, "{name}");
     }
     for name in ["process_resident_memory_bytes", "process_open_fds", "process_max_fds", "process_start_time_seconds"] {

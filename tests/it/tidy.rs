@@ -179,7 +179,8 @@ fn only_the_command_line_prints() {
 
 #[test]
 fn migrations_are_numbered_without_gaps() {
-    let names: Vec<String> = files("migrations", ".sql").iter().map(|(path, _)| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+    let names: Vec<String> =
+        files("migrations", ".sql").iter().map(|(path, _)| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
     for (index, name) in names.iter().enumerate() {
         assert!(name.starts_with(&format!("{:04}_", index + 1)), "{names:?}");
     }
@@ -192,7 +193,11 @@ fn every_schema_field_has_a_sensitivity() {
             let pointer = format!("{pointer}/{name}");
             // A field that is another definition takes its sensitivity from there.
             let container = field.get("properties").is_some() || field["items"].get("properties").is_some();
-            if field.get("x-sensitivity").is_none() && field.get("$ref").is_none() && field["items"].get("$ref").is_none() && !container {
+            if field.get("x-sensitivity").is_none()
+                && field.get("$ref").is_none()
+                && field["items"].get("$ref").is_none()
+                && !container
+            {
                 missing.push(pointer.clone());
             }
             walk(field, &pointer, missing);
@@ -218,8 +223,15 @@ fn identity_numbers(text: &str) -> Vec<&str> {
     while at < bytes.len() {
         let length = bytes[at..].iter().take_while(|byte| part(byte)).count();
         let run = text.get(at..at + length).unwrap_or_default();
-        let number = length == 18 && run[..17].bytes().all(|byte| byte.is_ascii_digit()) && run.ends_with(|c: char| c.is_ascii_digit() || "xX".contains(c));
-        if number && !run.starts_with("220171") && matches!(&run[6..8], "19" | "20") && run[10..12] <= *"12" && run[12..14] <= *"31" {
+        let number = length == 18
+            && run[..17].bytes().all(|byte| byte.is_ascii_digit())
+            && run.ends_with(|c: char| c.is_ascii_digit() || "xX".contains(c));
+        if number
+            && !run.starts_with("220171")
+            && matches!(&run[6..8], "19" | "20")
+            && run[10..12] <= *"12"
+            && run[12..14] <= *"31"
+        {
             found.push(run);
         }
         at += length.max(1);
@@ -240,7 +252,8 @@ fn no_identity_numbers_outside_samples_and_tests() {
                 if sample || exempt.iter().any(|exempt| path.starts_with(exempt)) {
                     continue;
                 }
-                found.extend(identity_numbers(&code(&text)).iter().map(|number| format!("{}: {}…", path.display(), &number[..6])));
+                found
+                    .extend(identity_numbers(&code(&text)).iter().map(|number| format!("{}: {}…", path.display(), &number[..6])));
             }
         }
     }

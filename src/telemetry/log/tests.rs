@@ -82,7 +82,9 @@ fn one_event_is_one_line_of_bounded_length() {
 
 #[test]
 fn json_is_json_with_numbers_and_china_time() {
-    let line = logged("json", || Step::new(Stage::Publish).records(2).scope(|| tracing::warn!(records = 2, pause_ms = 100_u64, "again")));
+    let line = logged("json", || {
+        Step::new(Stage::Publish).records(2).scope(|| tracing::warn!(records = 2, pause_ms = 100_u64, "again"))
+    });
     let value: Value = serde_json::from_str(&line).unwrap();
     assert_eq!(value["records"], 2);
     assert_eq!(value["message"], "again");

@@ -71,7 +71,8 @@ impl Scene {
             eventually(RECOVERY, "the lake grows", async || self.rows().await > before).await;
             (stub, started.elapsed())
         };
-        let (stub, lake) = tokio::time::timeout(RECOVERY, both).await.unwrap_or_else(|_| panic!("{what}: not within 30 s\n{}", log()));
+        let (stub, lake) =
+            tokio::time::timeout(RECOVERY, both).await.unwrap_or_else(|_| panic!("{what}: not within 30 s\n{}", log()));
         println!("after {after}: stub {stub:?}, lake {lake:?}");
     }
 
@@ -152,13 +153,25 @@ async fn a_hub_puts_lost_bindings_back() {
         scene.flows(&format!("deliver.{subscription} was unbound")).await;
     }
     let all = ExchangeUnbindOptions::default();
-    vandal.exchange_unbind(named("partitions").into(), named("records").into(), "#".into(), all, FieldTable::default()).await.unwrap();
+    vandal
+        .exchange_unbind(named("partitions").into(), named("records").into(), "#".into(), all, FieldTable::default())
+        .await
+        .unwrap();
     scene.flows("the partitions were unbound").await;
 
     // One partition without its binding: the others get its keys, and nothing is returned that would tell.
-    let bound = async || broker.ctl(&["list_bindings", "source_name", "destination_name"]).await.lines().any(|line| line == format!("{prefix}partitions\t{prefix}records.0"));
+    let bound = async || {
+        broker
+            .ctl(&["list_bindings", "source_name", "destination_name"])
+            .await
+            .lines()
+            .any(|line| line == format!("{prefix}partitions\t{prefix}records.0"))
+    };
     let unbound = async || {
-        vandal.queue_unbind(named("records.0").into(), named("partitions").into(), "10".into(), FieldTable::default()).await.unwrap();
+        vandal
+            .queue_unbind(named("records.0").into(), named("partitions").into(), "10".into(), FieldTable::default())
+            .await
+            .unwrap();
         !bound().await
     };
     eventually(RECOVERY, "records.0 is not bound", unbound).await;

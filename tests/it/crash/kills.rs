@@ -4,10 +4,7 @@ use std::time::{Duration, Instant};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::{
-    Province, Stub, all_is_well, drain, hub,
-    province::HandIn,
-};
+use super::{Province, Stub, all_is_well, drain, hub, province::HandIn};
 use crate::support::hub::{Backends, HubFolder, total};
 
 /// Persons whose exports make a little more than [`RECORDS`] records.

@@ -41,7 +41,11 @@ async fn a_fatal_record_is_parked(backends: Backends) {
     assert_eq!((with("CH-5302"), letters.len()), (1, 1 + behind), "{letters:#?}");
     assert!(behind > 0, "the answer of the bank has overtaken the payment");
     let books = hub.books().await;
-    assert_eq!((total(&books, "parked"), total(&books, "in_flight"), total(&books, "gap")), (1 + behind as i64, 0, 0), "{books:#?}");
+    assert_eq!(
+        (total(&books, "parked"), total(&books, "in_flight"), total(&books, "gap")),
+        (1 + behind as i64, 0, 0),
+        "{books:#?}"
+    );
     assert_eq!(stub.seen().effects as i64, total(&books, "delivered"));
     assert!(total(&books, "delivered") > 1_000 && !stub.subjects().contains(&victim));
 

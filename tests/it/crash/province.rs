@@ -68,14 +68,16 @@ pub struct HandIn {
 
 impl HandIn {
     pub fn new(province: &Province) -> Self {
-        let list = |system: &'static str, prefix: &str| province.files(system, prefix).into_iter().map(move |file| (system, file));
+        let list =
+            |system: &'static str, prefix: &str| province.files(system, prefix).into_iter().map(move |file| (system, file));
         let mut first: Vec<_> = list("fund-payment", "PAY").collect();
         spread(&mut first, list("funeral", "HH").collect());
         spread(&mut first, list("senior-allowance", "GL_full").collect());
         let mut later: Vec<_> = list("fund-payment", "RET").collect();
         spread(&mut later, list("senior-allowance", "GL_delta").collect());
         assert!(first.len() > 50 && later.len() > 50, "{} {}", first.len(), later.len());
-        let waits_for = first.iter().filter(|(system, _)| *system != "funeral").map(|(system, file)| (*system, name(file))).collect();
+        let waits_for =
+            first.iter().filter(|(system, _)| *system != "funeral").map(|(system, file)| (*system, name(file))).collect();
         Self { first: first.into(), later: later.into(), waits_for }
     }
 
@@ -115,7 +117,8 @@ fn spread<T>(list: &mut Vec<T>, more: Vec<T>) {
 /// Delivery ids in the data files of the lake, per dataset; every row counts.
 pub async fn rows_of_lake(lake: &Path) -> BTreeMap<String, Vec<String>> {
     let mut rows = BTreeMap::new();
-    for folder in fs::read_dir(lake).unwrap().flatten().map(|entry| entry.path()).filter(|path| path.join("_delta_log").is_dir()) {
+    for folder in fs::read_dir(lake).unwrap().flatten().map(|entry| entry.path()).filter(|path| path.join("_delta_log").is_dir())
+    {
         let url = Url::from_directory_path(&folder).unwrap();
         let mut table = DeltaTableBuilder::from_url(url).unwrap().build().unwrap();
         table.load().await.unwrap();

@@ -53,7 +53,9 @@ fn files(data: &Path) {
         let name = path.file_name().unwrap().to_str().unwrap();
         name.starts_with(start) && name.ends_with(end)
     };
-    let run = |code: i32, path: &Path| expect(code, &["adapter", "run", "fund-payment", "--input", path.to_str().unwrap(), "--data", data.to_str().unwrap()]);
+    let run = |code: i32, path: &Path| {
+        expect(code, &["adapter", "run", "fund-payment", "--input", path.to_str().unwrap(), "--data", data.to_str().unwrap()])
+    };
 
     let good = run(0, names.iter().find(|path| is(path, "PAY", "01.txt")).unwrap());
     assert!(good.stderr.is_empty(), "{}", good.stderr);

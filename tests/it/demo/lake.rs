@@ -12,8 +12,12 @@ use civilhub::store::Store;
 /// Rows of every table equal the deliveries that the ledger proves, table by table and in all.
 pub async fn agrees(data: &Path) {
     let proven = proven(data).await;
-    let hub: BTreeMap<String, u64> =
-        civilhub::deliver::lake::counts(data.join("lake").to_str().unwrap(), &Default::default()).await.unwrap().into_iter().filter(|(_, rows)| *rows > 0).collect();
+    let hub: BTreeMap<String, u64> = civilhub::deliver::lake::counts(data.join("lake").to_str().unwrap(), &Default::default())
+        .await
+        .unwrap()
+        .into_iter()
+        .filter(|(_, rows)| *rows > 0)
+        .collect();
     let tables: BTreeMap<String, u64> = match python() {
         Ok(python) => read(&python, &data.join("lake")),
         Err(reason) => {
@@ -31,7 +35,8 @@ pub async fn agrees(data: &Path) {
 /// Deliveries to the lake by dataset, from the ledger.
 async fn proven(data: &Path) -> BTreeMap<String, u64> {
     let store = Store::open(&format!("sqlite://{}", data.join("hub.db").display())).await.unwrap();
-    let sql = "SELECT dataset, COUNT(*) FROM ledger WHERE kind = 'delivered' AND chain = 'deliver.bigdata-platform' GROUP BY dataset";
+    let sql =
+        "SELECT dataset, COUNT(*) FROM ledger WHERE kind = 'delivered' AND chain = 'deliver.bigdata-platform' GROUP BY dataset";
     let rows = store.read(sql, &[]).await.unwrap();
     store.close().await;
     rows.iter().map(|row| (row.text(0), u64::try_from(row.int(1)).unwrap())).collect()
@@ -60,7 +65,8 @@ fn python() -> Result<PathBuf, String> {
 
 fn read(python: &Path, lake: &Path) -> BTreeMap<String, u64> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/read_lake.py");
-    let mut child = Command::new(python).args([script, lake.to_str().unwrap()]).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut child =
+        Command::new(python).args([script, lake.to_str().unwrap()]).stdout(std::process::Stdio::piped()).spawn().unwrap();
     let started = std::time::Instant::now();
     while child.try_wait().unwrap().is_none() {
         assert!(started.elapsed() < Duration::from_secs(120), "read_lake.py hangs");

@@ -30,7 +30,8 @@ struct Refused {
 pub async fn judge(data: &Path, books: &BTreeMap<String, BTreeMap<String, i64>>) {
     let truth = data.join("province/truth");
     let mut reader = csv::Reader::from_path(truth.join("faults.csv")).unwrap();
-    let planted: Vec<Planted> = reader.deserialize().map(Result::unwrap).filter(|line: &Planted| line.outcome == "rejected").collect();
+    let planted: Vec<Planted> =
+        reader.deserialize().map(Result::unwrap).filter(|line: &Planted| line.outcome == "rejected").collect();
     let refused = letters(data).await;
 
     let missed: Vec<&Planted> = planted.iter().filter(|planted| !refused.iter().any(|letter| same(planted, letter))).collect();
@@ -44,7 +45,11 @@ pub async fn judge(data: &Path, books: &BTreeMap<String, BTreeMap<String, i64>>)
         share(innocent.len(), refused.len())
     );
     assert!(missed.is_empty(), "planted and not found: {missed:#?}");
-    assert!(innocent.is_empty(), "refused for nothing: {:#?}", innocent.iter().map(|letter| (&letter.system, &letter.object, &letter.fault)).collect::<Vec<_>>());
+    assert!(
+        innocent.is_empty(),
+        "refused for nothing: {:#?}",
+        innocent.iter().map(|letter| (&letter.system, &letter.object, &letter.fault)).collect::<Vec<_>>()
+    );
     let kinds: std::collections::BTreeSet<&str> = planted.iter().map(|planted| planted.kind.as_str()).collect();
     assert!(kinds.len() >= 7, "a poor sample of faults: {kinds:?}");
 
@@ -52,7 +57,11 @@ pub async fn judge(data: &Path, books: &BTreeMap<String, BTreeMap<String, i64>>)
     for (system, said) in summary["systems"].as_object().unwrap() {
         let number = |name: &str| said[name].as_i64().unwrap();
         let line = &books[system];
-        assert_eq!(line["rejected"], number("rejected") + number("rejected_files"), "{system}: one letter for a row or a whole file");
+        assert_eq!(
+            line["rejected"],
+            number("rejected") + number("rejected_files"),
+            "{system}: one letter for a row or a whole file"
+        );
         // A webhook sent again under its own id is answered and goes no further; a page that shows a row twice is read once.
         let seen_before = matches!(system.as_str(), "disaster-report" | "assist-hall");
         assert!(seen_before || line["duplicate"] >= number("duplicates"), "{system}: {line:?}");
@@ -92,7 +101,8 @@ fn same(planted: &Planted, letter: &Refused) -> bool {
 fn keys(body: &Value) -> Vec<String> {
     let row = body.pointer("/data/record").unwrap_or(body);
     let text = |name: &str| row[name].as_str().map_or_else(|| row[name].to_string(), str::to_owned);
-    let mut keys: Vec<String> = row.as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str().map(str::to_owned)).collect();
+    let mut keys: Vec<String> =
+        row.as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str().map(str::to_owned)).collect();
     keys.push(format!("{}-{}-{}", text("eventNo"), text("divisionCode"), text("seq")));
     keys
 }

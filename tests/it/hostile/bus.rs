@@ -101,7 +101,8 @@ async fn open(data: &Path, kind: BusKind, url: &str) -> Arc<Hub> {
     config.paths.partners = data.join("partners");
     std::fs::create_dir_all(&config.paths.adapters).unwrap();
     std::fs::create_dir_all(&config.paths.partners).unwrap();
-    std::fs::copy(repository.join("config/partners/bigdata-platform.toml"), config.paths.partners.join("bigdata-platform.toml")).unwrap();
+    std::fs::copy(repository.join("config/partners/bigdata-platform.toml"), config.paths.partners.join("bigdata-platform.toml"))
+        .unwrap();
     config.http.listen = "127.0.0.1:0".to_owned();
     config.env = BTreeMap::new();
     config.bus.kind = kind;

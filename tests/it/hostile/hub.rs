@@ -44,7 +44,8 @@ impl Hub {
         fs::write(at("civilhub.toml"), config).unwrap();
         super::sql::create(&at("dibao.sqlite")).await;
         let server = Server::start().await;
-        let mut command = command(&["serve", "--config", at("civilhub.toml").to_str().unwrap(), "--data", at("data").to_str().unwrap()]);
+        let mut command =
+            command(&["serve", "--config", at("civilhub.toml").to_str().unwrap(), "--data", at("data").to_str().unwrap()]);
         command.envs([
             ("URBAN_DIBAO_URL", format!("sqlite://{}", at("dibao.sqlite").display())),
             ("ASSIST_HALL_URL", server.url.clone()),
@@ -84,7 +85,11 @@ impl Hub {
         let started = Instant::now();
         self.hand_in(system, name, bytes);
         self.comes(system, name, expected, before + delivered).await;
-        println!("{system:16} {name:28} {:>9} bytes {:>5} ms  {expected:?}, {delivered} delivered", bytes.len(), started.elapsed().as_millis());
+        println!(
+            "{system:16} {name:28} {:>9} bytes {:>5} ms  {expected:?}, {delivered} delivered",
+            bytes.len(),
+            started.elapsed().as_millis()
+        );
     }
 
     /// Waits for the faults of one file, table or address, and for the number of records of the system delivered in all.
@@ -110,7 +115,9 @@ impl Hub {
     fn faults(&self, system: &str, file: &str) -> Vec<Value> {
         let letters = program::dead(&self.data());
         let of = letters.into_iter().filter(|letter| letter["system"] == system);
-        of.filter_map(|letter| letter["faults"].as_array()?.first().cloned()).filter(|fault| fault["file"].as_str().is_some_and(|name| name == file)).collect()
+        of.filter_map(|letter| letter["faults"].as_array()?.first().cloned())
+            .filter(|fault| fault["file"].as_str().is_some_and(|name| name == file))
+            .collect()
     }
 
     pub fn delivered(&self, system: &str) -> i64 {
@@ -124,7 +131,8 @@ impl Hub {
     /// No list and no log line has a number or a name of the input.
     pub fn names_no_citizen(&self) {
         let lists = [["dead", "list", "--limit", "100000", "--data"], ["dead", "list", "-o", "json", "--data"]];
-        let mut texts: Vec<String> = lists.iter().map(|list| program::expect(0, &[&list[..], &[self.data().to_str().unwrap()]].concat()).stdout).collect();
+        let mut texts: Vec<String> =
+            lists.iter().map(|list| program::expect(0, &[&list[..], &[self.data().to_str().unwrap()]].concat()).stdout).collect();
         texts.push(self.running.log());
         for text in texts {
             let number = text.split(|c: char| !c.is_ascii_digit()).find(|run| run.len() >= 17);

@@ -74,7 +74,12 @@ async fn takes(hub: &mut Hub, pages: Vec<Vec<u8>>, shown: (&str, &[Expected]), d
     let bytes: usize = pages.iter().map(Vec::len).sum();
     hub.server.show(pages);
     hub.comes(SYSTEM, shown.0, shown.1, before + delivered).await;
-    println!("{SYSTEM:16} {:28} {bytes:>9} bytes {:>5} ms  {:?}, {delivered} delivered", shown.0, started.elapsed().as_millis(), shown.1.last());
+    println!(
+        "{SYSTEM:16} {:28} {bytes:>9} bytes {:>5} ms  {:?}, {delivered} delivered",
+        shown.0,
+        started.elapsed().as_millis(),
+        shown.1.last()
+    );
 }
 
 pub async fn all(hub: &mut Hub) {

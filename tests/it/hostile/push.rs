@@ -2,13 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use civilhub::{
-    adapter::source::http_push,
-    clock,
-    error::Code,
-    json,
-    schema::fault::WRONG_TYPE,
-};
+use civilhub::{adapter::source::http_push, clock, error::Code, json, schema::fault::WRONG_TYPE};
 use encoding_rs::GBK;
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
@@ -43,7 +37,8 @@ fn sign(timestamp: &str, body: &[u8]) -> String {
 async fn push(hub: &Hub, id: &str, body: Vec<u8>) -> (u16, Value) {
     let timestamp = clock::now().unix_timestamp().to_string();
     let request = reqwest::Client::new().post(format!("{}{PATH}", hub.url)).timeout(Duration::from_secs(30));
-    let request = request.header("x-signature", sign(&timestamp, &body)).header("x-timestamp", timestamp).header("x-delivery-id", id);
+    let request =
+        request.header("x-signature", sign(&timestamp, &body)).header("x-timestamp", timestamp).header("x-delivery-id", id);
     let answer = request.body(body).send().await.unwrap();
     let status = answer.status().as_u16();
     (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or_default())
@@ -97,7 +92,11 @@ async fn answered(hub: &mut Hub) {
     };
     assert_eq!(letters.len(), 1, "{letters:?}");
     let fault = &letters[0]["faults"][0];
-    assert_eq!((fault["code"].as_str(), fault["pointer"].as_str()), (Some(WRONG_TYPE.to_string().as_str()), Some("/indicators/A03")), "{letters:?}");
+    assert_eq!(
+        (fault["code"].as_str(), fault["pointer"].as_str()),
+        (Some(WRONG_TYPE.to_string().as_str()), Some("/indicators/A03")),
+        "{letters:?}"
+    );
 }
 
 /// Headers that lie about the body, and things that are no request.
@@ -124,7 +123,8 @@ async fn liars(hub: &Hub) {
         assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&answer));
     }
     let body = report(1, "").into_bytes();
-    let request = reqwest::Client::new().post(format!("{}{PATH}", hub.url)).header("x-signature", "00").header("x-timestamp", "1");
+    let request =
+        reqwest::Client::new().post(format!("{}{PATH}", hub.url)).header("x-signature", "00").header("x-timestamp", "1");
     assert_eq!(request.body(body).send().await.unwrap().status().as_u16(), 401);
 }
 
@@ -133,10 +133,14 @@ async fn many_at_once(hub: &Hub) {
     let mut senders = tokio::task::JoinSet::new();
     for seq in 0..24_u32 {
         let text = "王".repeat(300_000);
-        let body = report(100 + seq, "").replacen("{\"eventNo\"", &format!("{{\"padding\":\"{text}\",\"eventNo\""), 1).into_bytes();
+        let body =
+            report(100 + seq, "").replacen("{\"eventNo\"", &format!("{{\"padding\":\"{text}\",\"eventNo\""), 1).into_bytes();
         let timestamp = clock::now().unix_timestamp().to_string();
         let request = reqwest::Client::new().post(format!("{}{PATH}", hub.url)).timeout(Duration::from_secs(60));
-        let request = request.header("x-signature", sign(&timestamp, &body)).header("x-timestamp", timestamp).header("x-delivery-id", format!("many {seq}"));
+        let request = request
+            .header("x-signature", sign(&timestamp, &body))
+            .header("x-timestamp", timestamp)
+            .header("x-delivery-id", format!("many {seq}"));
         senders.spawn(async move { request.body(body).send().await.unwrap().status().as_u16() });
     }
     let statuses = senders.join_all().await;

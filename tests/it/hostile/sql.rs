@@ -27,7 +27,10 @@ pub async fn create(path: &Path) {
 
 /// One payment: its number, an SQL expression for the amount and one for the account.
 fn pay(number: u32, money: &str, account: &str) -> String {
-    format!("INSERT INTO DB_PAY VALUES ('P{number}', 'F1', '201706', {money}, 'JLBANK', {account}, '2', '201707030900{:02}');", number % 60)
+    format!(
+        "INSERT INTO DB_PAY VALUES ('P{number}', 'F1', '201706', {money}, 'JLBANK', {account}, '2', '201707030900{:02}');",
+        number % 60
+    )
 }
 
 pub async fn all(hub: &mut Hub) {
@@ -52,11 +55,8 @@ pub async fn all(hub: &mut Hub) {
     for row in &rows {
         sqlx::raw_sql(sqlx::AssertSqlSafe(row.clone())).execute(&mut connection).await.unwrap();
     }
-    let mut expected: Vec<Expected> = vec![
-        (decode::NUL, None, Some("ACCOUNT")),
-        (decode::ROW_TOO_LONG, None, None),
-        (decode::ENCODING, None, Some("ACCOUNT")),
-    ];
+    let mut expected: Vec<Expected> =
+        vec![(decode::NUL, None, Some("ACCOUNT")), (decode::ROW_TOO_LONG, None, None), (decode::ENCODING, None, Some("ACCOUNT"))];
     expected.extend(std::iter::repeat_n((MONEY, None, Some("PAY_MONEY")), 5));
     hub.comes(SYSTEM, "DB_PAY", &expected, 3).await;
     println!("{SYSTEM:16} DB_PAY {} rows {:>5} ms", rows.len(), started.elapsed().as_millis());

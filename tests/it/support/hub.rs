@@ -30,7 +30,11 @@ pub enum Backends {
 impl Backends {
     /// On the servers of the suite, with a database and a prefix that nobody else has.
     pub async fn servers() -> Self {
-        Self::Servers { amqp: Broker::shared().await, prefix: format!("{}.", unique("hub")), postgres: Postgres::database().await }
+        Self::Servers {
+            amqp: Broker::shared().await,
+            prefix: format!("{}.", unique("hub")),
+            postgres: Postgres::database().await,
+        }
     }
 
     fn toml(&self) -> String {

@@ -271,7 +271,15 @@ impl Pull {
             if let Some(faults) = faults.remove(&at) {
                 pass.spoiled = true;
                 let faults = faults.into_iter().map(|fault| fault.in_file(&self.endpoint.path)).collect();
-                pass.bad.insert(print, BadRow { object: self.object.clone(), origin: format!("unreadable/{print:016x}"), faults, raw: String::new() });
+                pass.bad.insert(
+                    print,
+                    BadRow {
+                        object: self.object.clone(),
+                        origin: format!("unreadable/{print:016x}"),
+                        faults,
+                        raw: String::new(),
+                    },
+                );
                 continue;
             }
             match self.item(data) {
@@ -289,7 +297,10 @@ impl Pull {
         let origin = format!("page/{page}/{code}/{}", clock::iso_date(clock::today()));
         let shown = format!("{}?{}={page}", self.endpoint.path, self.endpoint.page);
         let faults = faults.into_iter().map(|fault| fault.in_file(&shown)).collect();
-        pass.bad.insert(fingerprint(&origin, &Value::Null), BadRow { object: self.object.clone(), origin, faults, raw: String::new() });
+        pass.bad.insert(
+            fingerprint(&origin, &Value::Null),
+            BadRow { object: self.object.clone(), origin, faults, raw: String::new() },
+        );
     }
 
     fn page_url(&self, since: Option<&str>, page: u64) -> Url {
