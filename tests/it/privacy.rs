@@ -117,13 +117,16 @@ fn commands(data: &Path, number: &str) -> Vec<(String, String)> {
     texts
 }
 
-/// Names of all files and folders of the hub.
+/// Names of all files and folders of the hub, but for the versions of the lake's tables, which Delta Lake counts in twenty digits.
 fn file_names(folder: &Path) -> String {
     let mut names = String::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
+            if path.parent().unwrap().ends_with("_delta_log") {
+                continue;
+            }
             names.push_str(path.file_name().unwrap().to_str().unwrap());
             names.push('\n');
             if path.is_dir() {

@@ -143,6 +143,11 @@ impl Hub {
 
     /// Books without a gap, a sound ledger, a clean stop.
     pub fn ends_well(self) {
+        let balanced = || program::books(&self.data()).values().all(|line| line["gap"] == 0 && line["in_flight"] == 0);
+        let started = Instant::now();
+        while !balanced() && started.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(300));
+        }
         for (system, line) in program::books(&self.data()) {
             println!("{system:16} {line:?}");
             assert_eq!((line["gap"], line["in_flight"], line["parked"]), (0, 0, 0), "{system}: {line:?}");

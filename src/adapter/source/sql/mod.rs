@@ -16,7 +16,7 @@ use super::{
     window::fingerprint,
 };
 use crate::{
-    adapter::decode::{NUL, ROW_TOO_LONG, options},
+    adapter::decode::{ENCODING, NUL, ROW_TOO_LONG, options},
     clock,
     envelope::System,
     error::{Code, Fault},
@@ -30,7 +30,7 @@ mod table;
 
 use children::Child;
 use place::Place;
-use table::{Connection, Table};
+use table::{Connection, NOT_UTF8, Table};
 
 /// A table or column name has characters that no name should have.
 pub const IDENTIFIER: Code = Code::new(2070);
@@ -282,9 +282,24 @@ fn row_fault(data: &Value) -> Option<Fault> {
     if weight(data) > ROW_BYTES {
         return Some(Fault::new(ROW_TOO_LONG, "the row is larger than 1 MiB").hint("leave large columns out by `columns`"));
     }
-    let members = data.as_object().into_iter().flatten();
-    let nul = members.into_iter().find(|(_, value)| value.as_str().is_some_and(|text| text.contains('\0')));
-    nul.map(|(name, _)| Fault::new(NUL, "a value holds the character U+0000").at_column(name.clone()))
+    let nul = find(data, '\0').map(|column| Fault::new(NUL, "a value holds the character U+0000").at_column(column));
+    nul.or_else(|| {
+        let fault = Fault::new(ENCODING, "a value is not UTF-8").at_column(find(data, NOT_UTF8)?);
+        Some(fault.hint("correct the row in the source system, or set the charset of its connection"))
+    })
+}
+
+/// The column whose text holds a character; columns of child rows as `MEMBERS/0/NAME`.
+fn find(value: &Value, character: char) -> Option<String> {
+    let below = |name: &str, value: &Value| match value {
+        Value::String(text) => text.contains(character).then(|| name.to_owned()),
+        _ => find(value, character).map(|path| format!("{name}/{path}")),
+    };
+    match value {
+        Value::Object(members) => members.iter().find_map(|(name, value)| below(name, value)),
+        Value::Array(items) => items.iter().enumerate().find_map(|(at, value)| below(&at.to_string(), value)),
+        _ => None,
+    }
 }
 
 /// A key for the origin: one that may be an identity number is replaced by its fingerprint.

@@ -155,11 +155,14 @@ impl Connection {
 
 fn text(row: &AnyRow, column: usize) -> Result<Option<String>, Error> {
     row.try_get::<Option<String>, _>(column).or_else(|_| {
-        // MariaDB gives some text columns a binary type.
+        // SQLite is asked for bytes, and MariaDB gives some text columns a binary type.
         let bytes = row.try_get::<Option<Vec<u8>>, _>(column).map_err(|error| classify(&error))?;
-        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+        Ok(bytes.map(|bytes| String::from_utf8(bytes).unwrap_or_else(|_| NOT_UTF8.to_string())))
     })
 }
+
+/// Stands for a value that is not UTF-8, until its row is refused; Unicode keeps this code point out of all texts.
+pub const NOT_UTF8: char = '\u{ffff}';
 
 fn unreachable(message: String) -> Error {
     Error::Unreachable(Fault::new(UNREACHABLE, message).hint("check `url`, the network and that the database runs"))
