@@ -8,10 +8,10 @@ use super::{Province, Stub, all_is_well, drain, hub, province::HandIn};
 use crate::support::hub::{Backends, HubFolder, total};
 
 /// Persons whose exports make a little more than [`RECORDS`] records.
-const PERSONS: u64 = 9_000;
+const PERSONS: u64 = 11_000;
 const RECORDS: i64 = 20_000;
 /// Deliveries a second to the stub: slow enough that the flow outlasts the kills.
-const RATE: u32 = 400;
+const RATE: u32 = 500;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_random_on_the_embedded_bus() {
