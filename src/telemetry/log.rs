@@ -30,7 +30,8 @@ const ALLOWED: &[&str] = &[
 pub fn init(config: &Log) -> Result<(), Fault> {
     let bad = |what: &str| Fault::new(BAD_LOG, format!("`log.{what}` is not understood")).expected("level: error, warn, info, debug or module=level; format: text or json");
     // Libraries are quiet by default: their debug lines may quote what they carry.
-    let filter = EnvFilter::try_new(format!("warn,civilhub={}", config.level)).or_else(|_| EnvFilter::try_new(&config.level)).map_err(|_| bad("level"))?;
+    // lapin warns of a returned message with the whole body, which may name a citizen: the bus tells of it in its own words.
+    let filter = EnvFilter::try_new(format!("warn,lapin::returned_messages=off,civilhub={}", config.level)).or_else(|_| EnvFilter::try_new(&config.level)).map_err(|_| bad("level"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     let _ = match config.format.as_str() {
         "text" => builder.fmt_fields(AllowList).try_init(),
