@@ -2,7 +2,7 @@
 # make check      format, lints, licences; works off line
 # make test       the whole suite, with servers of its own
 # make bench      throughput, as ratios to a bare relay
-.PHONY: demo test check fmt bench servers-up servers-down
+.PHONY: demo test check fmt bench crash servers-up servers-down
 
 demo:
 	cargo run -- demo
@@ -27,3 +27,7 @@ servers-up:
 
 servers-down:
 	scripts/servers.sh down
+
+# The long form of the crash tests: a kill a second or two, and a broker that is frozen for a minute.
+crash:
+	CIVILHUB_LONG=1 CIVILHUB_KILLS=$${CIVILHUB_KILLS:-500} scripts/test.sh crash::

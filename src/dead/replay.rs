@@ -190,7 +190,7 @@ async fn send_some(bus: &dyn Bus, store: &Store, keys: &Keys) -> Result<(), Erro
         }
     }
     if refused + back.len() > 0 {
-        tracing::warn!(unconfirmed = refused, parked_again = back.len(), "part of a replay could not be sent");
+        tracing::warn!(records = refused, batch = back.len(), "part of a replay could not be sent, or is set aside again");
     }
     mark_sent(store, &sent, &back).await
 }

@@ -14,7 +14,7 @@ use lapin::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    sync::{Mutex, Notify, watch},
+    sync::{Mutex, MutexGuard, Notify, watch},
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -46,8 +46,9 @@ pub(super) struct Live {
     /// Rung by who has reason to think that the connection hangs.
     suspect: Notify,
     call_limit: Duration,
-    /// Channels with confirms, made when first used and replaced when in doubt.
-    publishing: [Mutex<Option<Channel>>; 2],
+    /// Channels with confirms, each for one batch at a time; made when first used and replaced when in doubt. As many as
+    /// there are partitions by default: a batch rarely waits for another.
+    publishing: [Mutex<Option<Channel>>; 8],
 }
 
 impl Live {
@@ -60,24 +61,33 @@ impl Live {
         opened
     }
 
-    /// The publishing channel of this turn. Turns spread publishers over two channels: the broker serves each in one process.
-    pub(super) async fn publishing(&self, turn: usize) -> Result<Channel, Error> {
-        let mut slot = self.publishing[turn % self.publishing.len()].lock().await;
-        if let Some(channel) = slot.as_ref().filter(|channel| channel.status().connected()) {
-            return Ok(channel.clone());
+    /// A channel that publishes, for one batch: it is free again when the answer is dropped.
+    pub(super) async fn publishing(&self, turn: usize) -> Result<Publishing<'_>, Error> {
+        let free = self.publishing.iter().find_map(|slot| slot.try_lock().ok());
+        let mut slot = match free {
+            Some(slot) => slot,
+            None => self.publishing[turn % self.publishing.len()].lock().await,
+        };
+        if !slot.as_ref().is_some_and(|channel| channel.status().connected()) {
+            let channel = self.channel().await?;
+            limited(self.call_limit, channel.confirm_select(ConfirmSelectOptions::default())).await?;
+            *slot = Some(channel);
         }
-        let channel = self.channel().await?;
-        limited(self.call_limit, channel.confirm_select(ConfirmSelectOptions::default())).await?;
-        *slot = Some(channel.clone());
-        Ok(channel)
+        Ok(Publishing(slot))
+    }
+}
+
+/// A publishing channel in use.
+pub(super) struct Publishing<'a>(MutexGuard<'a, Option<Channel>>);
+
+impl Publishing<'_> {
+    pub(super) fn channel(&self) -> Option<&Channel> {
+        self.0.as_ref()
     }
 
-    /// Forgets a publishing channel whose answers did not come; dropping the last handle closes it.
-    pub(super) async fn forget(&self, turn: usize, channel: &Channel) {
-        let mut slot = self.publishing[turn % self.publishing.len()].lock().await;
-        if slot.as_ref().is_some_and(|current| current.id() == channel.id()) {
-            *slot = None;
-        }
+    /// Forgets a channel whose answers did not come; dropping the last handle closes it.
+    pub(super) fn forget(mut self) {
+        *self.0 = None;
     }
 }
 

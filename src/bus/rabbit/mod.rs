@@ -141,15 +141,16 @@ impl RabbitBus {
             return all(Confirm::TimedOut);
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let channel = match timeout_at(deadline, live.publishing(turn)).await {
-            Ok(Ok(channel)) => channel,
+        let publishing = match timeout_at(deadline, live.publishing(turn)).await {
+            Ok(Ok(publishing)) => publishing,
             Ok(Err(_)) => return all(Confirm::Closed),
             Err(_) => return all(Confirm::TimedOut),
         };
-        let confirms = publish::publish(&channel, &self.names, batch, deadline).await;
+        let Some(channel) = publishing.channel() else { return all(Confirm::Closed) };
+        let confirms = publish::publish(channel, &self.names, batch, deadline).await;
         if confirms.contains(&Confirm::TimedOut) {
             // Answers may still come for this channel, and nobody waits for them any more.
-            live.forget(turn, &channel).await;
+            publishing.forget();
         }
         confirms
     }

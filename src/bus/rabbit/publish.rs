@@ -11,6 +11,7 @@ use lapin::{
     options::BasicPublishOptions,
     types::{AMQPValue, FieldTable},
 };
+use rustc_hash::FxHashSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::topology::{Names, PARTITION_HEADER};
@@ -37,9 +38,15 @@ pub(super) async fn publish(channel: &Channel, names: &Names, batch: &[Message],
         });
     }
     let mut confirms = Vec::with_capacity(batch.len());
+    let mut returned = FxHashSet::default();
     for future in leaving {
         let answer = timeout_at(deadline, async { future.await?.await }).await;
-        confirms.push(answer.map_or(Confirm::TimedOut, read));
+        confirms.push(answer.map_or(Confirm::TimedOut, |answer| read(answer, &mut returned)));
+    }
+    for (confirm, message) in confirms.iter_mut().zip(batch) {
+        if returned.contains(message.id.as_str()) {
+            *confirm = Confirm::Returned;
+        }
     }
     confirms
 }
@@ -61,13 +68,17 @@ async fn send(channel: &Channel, names: &Names, message: &Message) -> lapin::Res
     channel.basic_publish(exchange.into(), key.into(), options, &message.body, properties).await
 }
 
-/// An ack that carries the message back is not success: no queue took it.
-fn read(answer: lapin::Result<Confirmation>) -> Confirm {
-    match answer {
-        Ok(Confirmation::Ack(None)) => Confirm::Stored,
-        Ok(Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_))) => Confirm::Returned,
-        Ok(Confirmation::Nack(None)) => Confirm::Nacked,
+/// What an answer says of its own message. A message that no queue took comes back with *some* ack: lapin hands the oldest
+/// one back to whichever publisher is answered next. So it is known by its id, and the channel must serve one batch at a
+/// time, or the id would turn up in another batch.
+fn read(answer: lapin::Result<Confirmation>, returned: &mut FxHashSet<String>) -> Confirm {
+    let (confirm, back) = match answer {
+        Ok(Confirmation::Ack(back)) => (Confirm::Stored, back),
+        Ok(Confirmation::Nack(back)) => (Confirm::Nacked, back),
         // The channel was not in confirm mode: nothing is known.
-        Ok(Confirmation::NotRequested) | Err(_) => Confirm::Closed,
-    }
+        Ok(Confirmation::NotRequested) | Err(_) => (Confirm::Closed, None),
+    };
+    let id = back.and_then(|back| back.properties.message_id().as_ref().map(ToString::to_string));
+    returned.extend(id);
+    confirm
 }

@@ -191,6 +191,52 @@ async fn a_lost_binding_is_reported_and_put_back() {
     bus.close().await;
 }
 
+/// Half of each batch has a queue and half has none, and several batches are on their way at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_returned_is_told_from_its_neighbours() {
+    let url = Broker::shared().await;
+    let options = options(&url);
+    let prefix = options.prefix.clone();
+    let bus = RabbitBus::connect(options).await.unwrap();
+    bus.declare(&topology()).await.unwrap();
+    let connection = lapin::Connection::connect(&url, lapin::ConnectionProperties::default()).await.unwrap();
+    let vandal = connection.create_channel().await.unwrap();
+    let (mut stored, mut returned) = (BTreeSet::new(), 0);
+    for round in 0..10_u32 {
+        let (queue, exchange) = (format!("{prefix}deliver.lake"), format!("{prefix}deliver"));
+        vandal.queue_unbind(queue.into(), exchange.into(), "lake".into(), FieldTable::default()).await.unwrap();
+        let publish = async |turn: u32| {
+            let first = (round * 4 + turn) * 50;
+            let pairs = records(&format!("case:{turn}"), first..first + 50).into_iter().zip(deliveries(first..first + 50));
+            let batch: Vec<_> = pairs.flat_map(|(record, delivery)| [record, delivery]).collect();
+            let ids: Vec<String> = batch.iter().map(|message| message.id.clone()).collect();
+            (ids, bus.publish(batch).await)
+        };
+        let (a, b, c, d) = tokio::join!(publish(0), publish(1), publish(2), publish(3));
+        for (ids, confirms) in [a, b, c, d] {
+            returned += confirms.iter().filter(|confirm| **confirm == Confirm::Returned).count();
+            let confirmed = ids.into_iter().zip(confirms).filter(|(_, confirm)| *confirm == Confirm::Stored);
+            stored.extend(confirmed.map(|(id, _)| id).filter(|id| !id.contains(':')));
+        }
+        let bound = async || bus.publish(deliveries(1_000_000..1_000_001)).await == [Confirm::Stored];
+        eventually(RECOVERY, "the binding is back", bound).await;
+    }
+    assert!(returned > 100, "nothing was returned");
+    let mut there = BTreeSet::new();
+    let mut consumer = bus.consume(&lake_queue(), 1_000).await.unwrap();
+    loop {
+        let received = consumer.next(1_000, Duration::from_secs(1)).await.unwrap();
+        if received.is_empty() {
+            break;
+        }
+        there.extend(received.iter().map(|message| message.id.clone()));
+        consumer.settle(&settle_as(&received, Settle::Ack)).await.unwrap();
+    }
+    let lost: Vec<_> = stored.difference(&there).collect();
+    assert!(lost.is_empty(), "{} of {} confirmed messages are in no queue", lost.len(), stored.len());
+    bus.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_credentials_are_refused_without_showing_them() {
     let url = Broker::shared().await.replace("guest:guest", "guest:s3cr3t");

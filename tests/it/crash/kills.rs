@@ -31,6 +31,7 @@ async fn killed_at_random(backends: Backends) {
     let mut files = HandIn::new(&province);
     let kills = kill_often(&killed, &mut files, &stub).await;
     let disturbed = started.elapsed();
+    killed.set_partners(&stub.url, 0);
     while files.left() > 0 {
         files.step(&killed, usize::MAX);
         drain(&killed).await;

@@ -75,7 +75,7 @@ impl HubFolder {
         for system in ["funeral", "senior-allowance", "fund-payment", "urban-dibao"] {
             adapter(&root().join("adapters").join(system), &hub.dir.join("adapters").join(system));
         }
-        hub.partners(&plan.stub, plan.rate);
+        hub.set_partners(&plan.stub, plan.rate);
         let show = |path: &Path| path.display().to_string();
         let paths = format!(
             "[hub]\ndata = \"{}\"\n[paths]\nadapters = \"{}\"\nschemas = \"{}\"\npartners = \"{}\"\n",
@@ -92,8 +92,9 @@ impl HubFolder {
         hub
     }
 
-    /// The lake and the stub, each with the agreements of the big-data platform: every dataset goes to both.
-    fn partners(&self, stub: &str, rate: u32) {
+    /// The lake and the stub, each with the agreements of the big-data platform: every dataset goes to both. Holds from
+    /// the next start on.
+    pub fn set_partners(&self, stub: &str, rate: u32) {
         let lake = fs::read_to_string(root().join("config/partners/bigdata-platform.toml")).unwrap();
         let transport = format!(
             "kind = \"webhook\"\nurl = \"{stub}\"\nallow = [\"127.0.0.0/8\"]\nsigning = \"ed25519\"\nsecret = \"${{STUB_SECRET}}\"\nrate_per_second = {rate}\n"
