@@ -79,21 +79,8 @@ const LONGEST: usize = 2000;
 
 /// Starts logging; a second call has no effect.
 pub fn init(config: &Log) -> Result<(), Fault> {
-<<<<<<< HEAD
     let ansi = std::io::stderr().is_terminal();
     let _ = subscriber(config, std::io::stderr, ansi)?.try_init();
-=======
-    let bad = |what: &str| Fault::new(BAD_LOG, format!("`log.{what}` is not understood")).expected("level: error, warn, info, debug or module=level; format: text or json");
-    // Libraries are quiet by default: their debug lines may quote what they carry.
-    // lapin warns of a returned message with the whole body, which may name a citizen: the bus tells of it in its own words.
-    let filter = EnvFilter::try_new(format!("warn,lapin::returned_messages=off,civilhub={}", config.level)).or_else(|_| EnvFilter::try_new(&config.level)).map_err(|_| bad("level"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
-    let _ = match config.format.as_str() {
-        "text" => builder.fmt_fields(AllowList).try_init(),
-        "json" => builder.event_format(json::Lines).fmt_fields(AllowList).try_init(),
-        _ => return Err(bad("format")),
-    };
->>>>>>> crash
     Ok(())
 }
 
@@ -107,7 +94,8 @@ where
             .expected("level: error, warn, info, debug or module=level; format: text or json")
     };
     // Libraries are quiet by default: their debug lines may quote what they carry.
-    let filter = EnvFilter::try_new(format!("warn,civilhub={}", config.level))
+    // lapin warns of a returned message with the whole body, which may name a citizen: the bus tells of it in its own words.
+    let filter = EnvFilter::try_new(format!("warn,lapin::returned_messages=off,civilhub={}", config.level))
         .or_else(|_| EnvFilter::try_new(&config.level))
         .map_err(|_| bad("level"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(ansi).with_timer(ChinaTime);
