@@ -39,7 +39,9 @@ impl Dialect {
         let kind = kind.to_ascii_lowercase();
         match self {
             // As bytes: SQLite keeps texts that are no UTF-8, and one of them must not stop the rows beside it.
-            Self::Sqlite => format!("CAST(CASE typeof({name}) WHEN 'blob' THEN lower(hex({name})) ELSE CAST({name} AS TEXT) END AS BLOB)"),
+            Self::Sqlite => {
+                format!("CAST(CASE typeof({name}) WHEN 'blob' THEN lower(hex({name})) ELSE CAST({name} AS TEXT) END AS BLOB)")
+            }
             Self::Postgres if kind == "bytea" => format!("encode({name}, 'hex')"),
             // Text of type money depends on the locale.
             Self::Postgres if kind == "money" => format!("CAST(CAST({name} AS NUMERIC) AS TEXT)"),
