@@ -105,7 +105,7 @@ async fn without_a_child_only_a_message_that_was_alone_too_often_is_convicted() 
     }
     for death in 0..=GIVE_UP {
         let mut trial = Trial::of(&store, "route", None, &batch).await.unwrap();
-        assert_eq!(trial.parts(1), [0..1]);
+        assert_eq!(trial.parts(1), vec![Range { start: 0, end: 1 }]);
         trial.in_hand(&store, "route", &batch, &(0..1)).await.unwrap();
         assert_eq!(trial.culprit(0).is_some(), death == GIVE_UP, "after {death} deaths");
     }
@@ -118,7 +118,7 @@ fn parts_get_smaller_with_the_attempts() {
         Trial { culprits: FxHashMap::default(), suspects: suspects.collect() }
     };
     assert_eq!(trial(&[]).parts(0), Vec::<Range<usize>>::new());
-    assert_eq!(trial(&[3; 500]).parts(500), [0..500]);
+    assert_eq!(trial(&[3; 500]).parts(500), vec![Range { start: 0, end: 500 }]);
     assert_eq!(trial(&[6; 130]).parts(130), [0..64, 64..128, 128..130]);
     assert_eq!(trial(&[0, 0, 12, 12, 0]).parts(5), [0..2, 2..3, 3..4, 4..5]);
     assert_eq!(trial(&[9; 10]).parts(12), [0..8, 8..12]);

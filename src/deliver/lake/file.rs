@@ -25,7 +25,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::columns::INGEST_DATE;
-use crate::clock;
+use crate::{clock, envelope::unlike_numbers};
 
 /// Rows per row group: bounds what a reader, and the compaction, holds at a time.
 const ROW_GROUP: usize = 65_536;
@@ -52,8 +52,8 @@ pub(super) fn encode(batch: &RecordBatch) -> Result<Vec<u8>, ParquetError> {
 
 /// A new file name in the partition of a day; random, because an earlier try may have left its own.
 pub(super) fn new_path(ingest_date: &str, kind: &str) -> Path {
-    let token: u128 = rand::rng().random();
-    Path::from(format!("{INGEST_DATE}={ingest_date}/{kind}-{token:032x}.zstd.parquet"))
+    let token = unlike_numbers(&rand::rng().random::<[u8; 16]>());
+    Path::from(format!("{INGEST_DATE}={ingest_date}/{kind}-{token}.zstd.parquet"))
 }
 
 /// What the log says about the rows of a file.

@@ -79,7 +79,7 @@ async fn files(hub: &mut Hub) {
     let whole = file("220171UD20170703", 2, 96_000, &[good(1), good(2)]);
     let utf8 = file("220171UD20170704", 1, 48_000, &[detail(1, "王建国欧阳娜娜".as_bytes(), "000000048000")]);
     let cases: [(&str, Vec<u8>, Expected); 7] = [
-        ("PAYcut.txt", whole[..250].to_vec(), (fixed::CONTROL_TOTAL, Some(1), Some("ZBS"))),
+        ("PAYcut.txt", whole[..250].to_vec(), (fixed::CONTROL_TOTAL, Some(1), Some("ZJE"))),
         ("PAYsum.txt", file("220171UD20170705", 1, 1, &[good(1)]), (fixed::CONTROL_TOTAL, Some(1), Some("ZJE"))),
         ("PAYlying.txt", file("220171UD20170706", 99_999_999, 48_000, &[good(1)]), (fixed::CONTROL_TOTAL, Some(1), Some("ZBS"))),
         ("PAYheadless.txt", [good(1), b"\r\n".to_vec()].concat(), (fixed::HEADER_MISSING, Some(1), None)),

@@ -214,7 +214,9 @@ impl PushSource {
         };
         self.signature.check(headers, &body).map_err(|fault| Problem::one(StatusCode::UNAUTHORIZED, fault))?;
         let digest = hex::encode(Sha256::digest(&body));
-        let delivery = signature::header(headers, &self.id_header).filter(|id| id.len() <= 200).unwrap_or(&digest).to_owned();
+        let delivery = signature::header(headers, &self.id_header).filter(|id| id.len() <= 200).unwrap_or(&digest);
+        // A sender's id may be anything, even personal: the store and the origins of rows hold its hash.
+        let delivery = hex::encode(&Sha256::digest(delivery)[..16]);
         if let Some(before) = seen::digest(&self.store, &self.system, object, &delivery).await.map_err(unavailable)? {
             if before == digest {
                 return Ok(true);
@@ -265,8 +267,6 @@ fn batch(object: &str, items: &str, delivery: &str, body: &[u8], limits: &Limits
     if !faults.is_empty() {
         return Err(Problem(StatusCode::BAD_REQUEST, faults));
     }
-    // A sender's id may be anything, even personal: the origin holds its hash.
-    let delivery = hex::encode(&Sha256::digest(delivery)[..8]);
     let row = |(at, data): (usize, Value)| Row {
         object: object.to_owned(),
         origin: format!("push/{delivery}#{}", at + 1),
