@@ -63,7 +63,8 @@ async fn a_confirmed_message_arrives_with_its_id(bus: &dyn Bus) {
 async fn a_message_without_a_queue_is_returned(bus: &dyn Bus) {
     let nobody = SubscriptionId::from("nobody");
     let mut batch = deliveries(0..2);
-    batch.insert(1, Message { route: Route::Deliver(nobody.clone()), ..batch[0].clone() });
+    // An id of its own: what comes back is known by its id.
+    batch.insert(1, Message { route: Route::Deliver(nobody.clone()), id: "nobody".to_owned(), ..batch[0].clone() });
     assert_eq!(bus.publish(batch).await, [Confirm::Stored, Confirm::Returned, Confirm::Stored]);
     assert_eq!(bus.depth(&Queue::Deliver(nobody.clone())).await.unwrap(), Depth::default());
     let refused = bus.consume(&Queue::Deliver(nobody), 10).await.err().unwrap();
