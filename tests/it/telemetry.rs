@@ -79,7 +79,7 @@ fn request(number: u32, source: &str) -> Event {
         datacontenttype: "application/json".to_owned(),
         division: "220171001001".to_owned(),
         sequence: 1,
-        partitionkey: PartitionKey::from(format!("key-{number}")),
+        partitionkey: PartitionKey::from(format!("{number:032x}")),
         contenthash,
         bookdate: "2017-07-03".to_owned(),
         purpose: None,

@@ -83,14 +83,15 @@ fn modules_use_only_what_they_may() {
         ("domain", "clock error"),
         ("envelope", "clock error"),
         ("schema", "domain envelope error json"),
-        ("store", "error"),
+        ("store", "error telemetry"),
         ("bus", "envelope error telemetry"),
         ("config", "domain error"),
         ("telemetry", "bus clock config domain envelope error store"),
         ("identity", "clock domain envelope error schema store telemetry"),
         ("govern", "clock domain envelope error json"),
         ("ledger", "clock config envelope error store"),
-        ("dead", "bus clock config envelope error ledger store telemetry"),
+        // `dead` knows the router's code for what is no event: of that it shows no attribute.
+        ("dead", "bus clock config envelope error ledger router store telemetry"),
         ("attempt", "bus error store telemetry"),
         ("adapter", "bus clock config dead domain envelope error json ledger store telemetry"),
         // `attempt` and `dead` are shared by router and lanes.
@@ -170,7 +171,8 @@ fn the_codes_of_followers_are_those_that_are_raised() {
 fn only_the_command_line_prints() {
     let printing: Vec<_> = files("src", ".rs")
         .into_iter()
-        .filter(|(path, _)| !path.starts_with("src/cli") && !is_test(path))
+        // The second scans the sources for the same words.
+        .filter(|(path, _)| !path.starts_with("src/cli") && path != "src/telemetry/tidy.rs" && !is_test(path))
         .filter(|(_, text)| ["println!", "print!(", "dbg!"].iter().any(|word| code(text).contains(word)))
         .map(|(path, _)| path)
         .collect();
