@@ -10,7 +10,9 @@ columns, the number of distinct delivery ids and, with --sample, its first rows.
 
 import argparse
 import json
+import os
 import pathlib
+import sys
 
 from deltalake import DeltaTable
 
@@ -39,3 +41,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    sys.stdout.flush()
+    # The libraries' threads are still there when the interpreter takes itself apart, and now and then abort it.
+    os._exit(0)
