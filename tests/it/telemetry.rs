@@ -125,7 +125,7 @@ async fn a_record_can_be_followed_by_its_trace_and_is_counted_at_each_step() {
     let folder = tempfile::tempdir().unwrap();
     let hub = open(folder.path(), "telemetry-one").await;
     let running = hub.start(Role::All).await.unwrap();
-    let mut events = vec![request(1, NUMBER), request(2, NUMBER)];
+    let mut events = vec![request(1, "unheard-of"), request(2, "unheard-of")];
     stamp(&mut events);
     let trace_id = Context::of(&events[0]).unwrap().trace_id().to_owned();
     publish(&hub, &events).await;
