@@ -24,11 +24,9 @@ use crate::{
         lane::{self, Lane},
         worker::Worker,
     },
-    domain::keyed_hash::KeyedHash,
     envelope::SubscriptionId,
     error::{Code, Fault},
     hub::Hub,
-    router::Router,
 };
 
 /// The benchmark needs the adapter `fund-payment` and a partner.
@@ -57,7 +55,7 @@ pub async fn run(hub: &Arc<Hub>, records: u64, persons: u64) -> Result<Measure, 
         linger: Duration::from_millis(20),
     };
     tasks.spawn(worker.run(cancel.clone()));
-    let router = Arc::new(router(hub));
+    let router = Arc::new(hub.router());
     for partition in 0..hub.config.bus.partitions {
         tasks.spawn(Arc::clone(&router).run(partition, cancel.clone()));
     }
@@ -98,22 +96,6 @@ async fn refused(hub: &Hub) -> Option<Fault> {
         Fault::new(NOT_READY, format!("{count} rows of the benchmark were refused"))
             .hint("the adapter `fund-payment` or its schema has changed")
     })
-}
-
-fn router(hub: &Arc<Hub>) -> Router {
-    Router {
-        bus: Arc::clone(&hub.bus),
-        store: hub.store.clone(),
-        registry: Arc::clone(&hub.registry),
-        agreements: Arc::clone(&hub.agreements),
-        index: Arc::clone(&hub.index),
-        keys: hub.keys.clone(),
-        hash: KeyedHash::new(&hub.keys.hmac),
-        child: None,
-        batch: hub.config.router.batch,
-        linger: hub.config.router.linger,
-        prefetch: hub.config.bus.prefetch,
-    }
 }
 
 /// Counts what it is given; the price of a real receiver is not the hub's.

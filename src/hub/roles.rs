@@ -109,6 +109,23 @@ impl Hub {
         Topology { partitions: self.config.bus.partitions, subscriptions: self.agreements.subscriptions() }
     }
 
+    /// The router of this hub, as it is deployed and as it is measured.
+    pub fn router(&self) -> Router {
+        Router {
+            bus: Arc::clone(&self.bus),
+            store: self.store.clone(),
+            registry: Arc::clone(&self.registry),
+            agreements: Arc::clone(&self.agreements),
+            index: Arc::clone(&self.index),
+            keys: self.keys.clone(),
+            hash: KeyedHash::new(&self.keys.hmac),
+            child: self.child.clone(),
+            batch: self.config.router.batch,
+            linger: self.config.router.linger,
+            prefetch: self.config.bus.prefetch,
+        }
+    }
+
     /// Every queue of the hub.
     pub fn queues(&self) -> Vec<Queue> {
         let records = (0..self.config.bus.partitions).map(Queue::Records);
@@ -124,19 +141,7 @@ impl Running {
 
     fn start_router(&mut self) {
         let hub = &self.hub;
-        let router = Arc::new(Router {
-            bus: Arc::clone(&hub.bus),
-            store: hub.store.clone(),
-            registry: Arc::clone(&hub.registry),
-            agreements: Arc::clone(&hub.agreements),
-            index: Arc::clone(&hub.index),
-            keys: hub.keys.clone(),
-            hash: KeyedHash::new(&hub.keys.hmac),
-            child: hub.child.clone(),
-            batch: hub.config.router.batch,
-            linger: hub.config.router.linger,
-            prefetch: hub.config.bus.prefetch,
-        });
+        let router = Arc::new(hub.router());
         for partition in 0..hub.config.bus.partitions {
             self.tasks.spawn(Arc::clone(&router).run(partition, self.cancel.clone()));
         }
