@@ -13,6 +13,7 @@ use serde_json::{Map, Value as Json};
 use time::macros::datetime;
 
 use super::{
+    decode::beside::COMPANIONS,
     map::{MapContext, MapRuntime, output},
     source::{BadRow, Row},
     spec::{AdapterSpec, ObjectSpec},
@@ -121,20 +122,21 @@ fn failed(spec: &AdapterSpec, stem: &str, file: &str, faults: Vec<Fault>) -> Cas
 /// Maps the rows; outputs and faults in the order of the rows.
 fn lines(object: &ObjectSpec, rows: Vec<Row>, bad: Vec<BadRow>) -> Vec<Json> {
     let mut runtime = MapRuntime::new(&KeyedHash::new(b"golden"), datetime!(2017-07-03 09:00 +8));
-    let mut numbered: Vec<(u64, Vec<Json>)> = Vec::new();
+    let mut numbered: Vec<((String, u64), Vec<Json>)> = Vec::new();
     for row in rows {
         let lines = match object.mapper.run(&mut runtime, &row) {
             Ok(outputs) => outputs.iter().map(output::Mapped::to_json).collect(),
             Err(faults) => faults.iter().map(fault_line).collect(),
         };
-        numbered.push((row.number, lines));
+        numbered.push(((row.file, row.number), lines));
     }
     for bad in bad {
-        let row = bad.faults.first().and_then(|fault| fault.place.row).unwrap_or(u64::MAX);
-        numbered.push((row, bad.faults.iter().map(fault_line).collect()));
+        let place = bad.faults.first().map(|fault| fault.place.clone()).unwrap_or_default();
+        let row = place.row.unwrap_or(u64::MAX);
+        numbered.push(((place.file.unwrap_or_default(), row), bad.faults.iter().map(fault_line).collect()));
     }
-    // Stable: rows without a number keep the order in which they were read.
-    numbered.sort_by_key(|(number, _)| *number);
+    // Stable: rows without a number keep the order in which they were read. The files of an archive come by name.
+    numbered.sort_by(|(one, _), (other, _)| one.cmp(other));
     numbered.into_iter().flat_map(|(_, lines)| lines).collect()
 }
 
@@ -213,7 +215,8 @@ fn files(dir: &Path) -> Result<Vec<String>, Vec<Fault>> {
         .filter(|entry| entry.path().is_file())
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
-    names.retain(|name| !name.starts_with('.') && !name.eq_ignore_ascii_case("README.md"));
+    let second = |name: &str| COMPANIONS.iter().any(|ending| name.to_lowercase().ends_with(&format!(".{ending}")));
+    names.retain(|name| !name.starts_with('.') && !name.eq_ignore_ascii_case("README.md") && !second(name));
     names.sort();
     Ok(names)
 }

@@ -1,12 +1,15 @@
 //! Files outside the drop folder: golden samples and `civilhub adapter run`, through the same decoders as in production.
 
-use std::{fs::File, path::Path};
+use std::{fs::File, path::Path, sync::Arc};
 
 use serde_json::Value;
 
 use super::{
-    decode::{self, Input},
-    source::{BadRow, Row, file::folder::matches},
+    decode::{self, Format, Input, beside::InFolder},
+    source::{
+        BadRow, Row,
+        file::{files_of, folder::matches},
+    },
     spec::{AdapterSpec, ObjectSpec, SourceKind},
 };
 use crate::error::{Code, Fault};
@@ -17,7 +20,7 @@ pub const INPUT_UNREADABLE: Code = Code::new(3041);
 /// The object whose `files` pattern fits the name; the only object of an adapter fits every name.
 pub fn object_of<'a>(spec: &'a AdapterSpec, name: &str) -> Option<&'a ObjectSpec> {
     let fits = |object: &&ObjectSpec| {
-        let globs = object.options.get("files");
+        let globs = object.options.get("archive").or_else(|| object.options.get("files"));
         let texts = globs.and_then(toml::Value::as_array).map(|globs| globs.iter().filter_map(toml::Value::as_str).collect());
         let globs: Vec<&str> = texts.or_else(|| Some(vec![globs?.as_str()?])).unwrap_or_default();
         let sample = name.to_lowercase().starts_with(&format!("{}.", object.name.to_lowercase()));
@@ -61,6 +64,8 @@ fn read(
     format.verify(&mut *open(path, &file)?).map_err(here)?;
     let mut rows = format.rows(open(path, &file)?).map_err(here)?;
     while let Some(decoded) = rows.next() {
+        let file = rows.member().map_or_else(|| file.clone(), |(_, name)| format!("{file}/{name}"));
+        let here = |faults: Vec<Fault>| -> Vec<Fault> { faults.into_iter().map(|fault| fault.in_file(file.as_str())).collect() };
         let origin = |number: u64| format!("{file}#{number}");
         each(match decoded {
             Ok(row) => Ok(Row {
@@ -83,26 +88,21 @@ fn read(
 }
 
 /// Files are read in their own format; samples of databases and web systems are JSON.
-fn format_of(spec: &AdapterSpec, object: &ObjectSpec, path: &Path) -> Result<Box<dyn decode::Format>, Vec<Fault>> {
+fn format_of(spec: &AdapterSpec, object: &ObjectSpec, path: &Path) -> Result<Arc<dyn Format>, Vec<Fault>> {
     if spec.kind == SourceKind::File {
-        let mut options = object.options.clone();
-        let name = options.remove("format").and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
-        for of_folder in ["files", "settle", "folder"] {
-            options.remove(of_folder);
-        }
-        return decode::open(&name, &options);
+        return Ok(files_of(&object.options)?.format);
     }
     let lines = path.extension().is_some_and(|extension| extension == "ndjson");
     let mut options = toml::Table::new();
     if let (false, Some(items)) = (lines, object.options.get("items")) {
         options.insert("items".to_owned(), items.clone());
     }
-    decode::open(if lines { "ndjson" } else { "json" }, &options)
+    decode::open(if lines { "ndjson" } else { "json" }, &options).map(Arc::from)
 }
 
 fn open(path: &Path, name: &str) -> Result<Box<dyn Input>, Vec<Fault>> {
     match File::open(path) {
-        Ok(file) => Ok(Box::new(std::io::BufReader::new(file))),
+        Ok(file) => Ok(Box::new(std::io::BufReader::new(InFolder::new(file, path.to_owned())))),
         Err(error) => Err(vec![Fault::new(INPUT_UNREADABLE, format!("cannot open the file: {}", error.kind())).in_file(name)]),
     }
 }

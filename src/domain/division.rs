@@ -106,6 +106,29 @@ pub fn normalise_anywhere(value: &str) -> Result<String, Refusal> {
     }
 }
 
+/// The township of a county by its name: whole, or without its kind where that leaves one township (`临河`, `临河街道`).
+pub fn township(county: &str, name: &str) -> Result<String, Refusal> {
+    let refuse = |message| Refusal::new(DIVISION, message, "the name of a township, town or subdistrict of the county");
+    let county = text::compact_upper(county, 12);
+    let county =
+        widen(&county).filter(|code| TABLE.contains_key(code)).ok_or_else(|| refuse("no division ever had this code"))?;
+    let name = text::nfkc(name);
+    let of_county = || TABLE.values().filter(|division| division.level == 4 && division.parent == county);
+    let same = |division: &&Division| division.name == name || (!stem(&name).is_empty() && stem(division.name) == stem(&name));
+    let exact = of_county().find(|division| division.name == name);
+    let mut alike = of_county().filter(same);
+    let found = exact.or_else(|| alike.next().filter(|_| alike.next().is_none()));
+    found
+        .map(|division| format!("{:012}", division.code))
+        .ok_or_else(|| refuse("the county has no township of this name, or several"))
+}
+
+/// A name without the kind of township.
+fn stem(name: &str) -> &str {
+    let kinds = ["街道办事处", "办事处", "街道", "乡", "镇"];
+    kinds.iter().find_map(|kind| name.strip_suffix(kind)).unwrap_or(name)
+}
+
 /// Names from the province down: `吉林省长春市二道区`.
 pub fn full_name(value: &str) -> Result<String, Refusal> {
     let names = path(value)?;
@@ -190,6 +213,17 @@ mod tests {
         assert_eq!(full_name("220105").unwrap(), "吉林省长春市二道区");
         assert_eq!(find("220171").unwrap().kind, "functional-zone");
         assert_eq!(find("220724").unwrap().until, Some(2012));
+    }
+
+    #[test]
+    fn townships_by_name() {
+        for name in ["临河街道办事处", "临河街道", " 临 河 ", "临河办事处"] {
+            assert_eq!(township("220171", name).unwrap(), "220171001000", "{name}");
+        }
+        for (county, name) in [("220171", "南岭街道办事处"), ("220171", ""), ("220171", "街道"), ("220199", "临河街道")]
+        {
+            assert!(township(county, name).is_err(), "{county} {name}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stdout, reason = "figures for whoever reads the output of the suite")]
 
+mod archive;
 mod bus;
 mod csv;
 mod dbf;
@@ -11,6 +12,7 @@ mod hub;
 mod pull;
 mod push;
 mod sql;
+mod xlsx;
 
 use hub::Hub;
 
@@ -34,4 +36,4 @@ macro_rules! sources {
     )*};
 }
 
-sources! { csv dbf fixed pull push sql }
+sources! { archive csv dbf fixed pull push sql xlsx }

@@ -19,6 +19,7 @@ mod lake;
 mod ledger;
 mod privacy;
 mod road;
+mod samples;
 mod simulate;
 mod slow_partner;
 mod sources;

@@ -7,19 +7,25 @@
 //!
 //! Formats block: use them inside `tokio::task::spawn_blocking`.
 
-use std::io::{Read, Seek};
+use std::{
+    fs::File,
+    io::{self, BufReader, Cursor, Read, Seek},
+};
 
 use serde_json::{Map, Value};
 
 use crate::error::{Code, Fault};
 
+pub mod beside;
 pub mod charset;
 pub mod csv;
 pub mod dbf;
 pub mod fixed;
+pub mod inflate;
 pub mod jsonfile;
 pub mod lines;
 pub mod options;
+pub mod xlsx;
 
 /// The format name is not known.
 pub const UNKNOWN_FORMAT: Code = Code::new(2006);
@@ -38,11 +44,40 @@ pub const EMPTY: Code = Code::new(2014);
 const RAW_LIMIT: usize = 4096;
 
 /// The names of [`open`], for messages.
-pub const FORMATS: [&str; 5] = ["csv", "fixed", "dbf", "json", "ndjson"];
+pub const FORMATS: [&str; 6] = ["csv", "fixed", "dbf", "json", "ndjson", "xlsx"];
 
 /// What a format reads from: a file, or bytes in memory.
-pub trait Input: Read + Seek + Send {}
-impl<T: Read + Seek + Send> Input for T {}
+pub trait Input: Read + Seek + Send {
+    /// The file that lies beside this one and has the same name with another ending, such as the memos of a DBF.
+    ///
+    /// # Errors
+    /// When it is there and cannot be opened.
+    fn beside(&self, ending: &str) -> io::Result<Option<Box<dyn Input>>> {
+        let _ = ending;
+        Ok(None)
+    }
+}
+
+impl Input for File {}
+impl<T: AsRef<[u8]> + Send> Input for Cursor<T> {}
+
+impl<T: Input> Input for BufReader<T> {
+    fn beside(&self, ending: &str) -> io::Result<Option<Box<dyn Input>>> {
+        self.get_ref().beside(ending)
+    }
+}
+
+impl<T: Input + ?Sized> Input for &mut T {
+    fn beside(&self, ending: &str) -> io::Result<Option<Box<dyn Input>>> {
+        (**self).beside(ending)
+    }
+}
+
+impl<T: Input + ?Sized> Input for Box<T> {
+    fn beside(&self, ending: &str) -> io::Result<Option<Box<dyn Input>>> {
+        (**self).beside(ending)
+    }
+}
 
 /// One decoded row.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,6 +112,11 @@ impl BadRow {
 pub trait RowReader: Send {
     /// The next row, or the next row that could not be read.
     fn next(&mut self) -> Option<Result<Decoded, BadRow>>;
+
+    /// The file of an archive that the last row came from: its number from 1, and its name.
+    fn member(&self) -> Option<(u32, &str)> {
+        None
+    }
 }
 
 /// One file format with its options.
@@ -92,6 +132,11 @@ pub trait Format: Send + Sync {
     /// # Errors
     /// Faults of the header; none when [`Format::verify`] has passed.
     fn rows(&self, input: Box<dyn Input>) -> Result<Box<dyn RowReader>, Vec<Fault>>;
+
+    /// The ending of a second file that belongs to each file, see [`Input::beside`].
+    fn companion(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// Makes the format `name` from its options, the adapter's object table without the keys of other owners.
@@ -105,6 +150,7 @@ pub fn open(name: &str, table: &toml::Table) -> Result<Box<dyn Format>, Vec<Faul
         "dbf" => Box::new(dbf::Dbf::new(table)?),
         "json" => Box::new(jsonfile::Json::new(table)?),
         "ndjson" => Box::new(jsonfile::NdJson::new(table)?),
+        "xlsx" => Box::new(xlsx::Xlsx::new(table)?),
         _ => return Err(vec![options::unknown(UNKNOWN_FORMAT, "format", name, &FORMATS)]),
     })
 }

@@ -10,7 +10,7 @@ use vrl::compiler::{prelude::*, state::TypeState};
 
 use super::{
     convert,
-    lookups::{CodeFunction, DivisionFunction},
+    lookups::{CodeFunction, DivisionFunction, TownshipFunction},
 };
 use crate::{
     clock,
@@ -144,6 +144,7 @@ static ALL: LazyLock<Vec<Box<dyn Function>>> = LazyLock::new(|| {
     );
     all.push(Box::new(CodeFunction));
     all.push(Box::new(DivisionFunction));
+    all.push(Box::new(TownshipFunction));
     all
 });
 
@@ -161,7 +162,7 @@ pub(super) fn is_left_out(function: &str) -> bool {
 pub(super) fn code_of(function: &str) -> Option<Code> {
     match function {
         "code" => Some(codes::CODE_VALUE),
-        "division" => Some(division::DIVISION),
+        "division" | "township" => Some(division::DIVISION),
         name => UNARY.iter().find(|unary| unary.name == name).map(|unary| unary.code),
     }
 }
@@ -170,7 +171,11 @@ pub(super) fn code_of(function: &str) -> Option<Code> {
 pub fn catalogue() -> Vec<(&'static str, &'static str)> {
     let mut all: Vec<_> = UNARY.iter().map(|unary| (unary.name, unary.usage)).collect();
     all.extend(PLAIN.iter().map(|(name, usage, _)| (*name, *usage)));
-    all.extend([(CodeFunction.identifier(), CodeFunction.usage()), (DivisionFunction.identifier(), DivisionFunction.usage())]);
+    all.extend([
+        (CodeFunction.identifier(), CodeFunction.usage()),
+        (DivisionFunction.identifier(), DivisionFunction.usage()),
+        (TownshipFunction.identifier(), TownshipFunction.usage()),
+    ]);
     all.sort_unstable();
     all
 }

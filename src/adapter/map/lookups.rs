@@ -1,4 +1,4 @@
-//! The two functions with a second argument: `code` and `division`.
+//! The functions with a second argument: `code`, `division` and `township`.
 
 use std::sync::Arc;
 
@@ -144,5 +144,55 @@ impl Function for DivisionFunction {
         let foreign = arguments.optional_literal("foreign", state)? == Some(Value::Boolean(true));
         let call = if foreign { division::normalise_anywhere } else { division::normalise };
         Ok(UnaryCall { value: arguments.required("value"), call }.as_expr())
+    }
+}
+
+/// `township!(county, name)`.
+#[derive(Debug)]
+pub(super) struct TownshipFunction;
+
+impl Function for TownshipFunction {
+    fn identifier(&self) -> &'static str {
+        "township"
+    }
+    fn usage(&self) -> &'static str {
+        "Twelve digits of a township of a county, by its name."
+    }
+    fn category(&self) -> &'static str {
+        "Hub"
+    }
+    fn return_kind(&self) -> u16 {
+        kind::BYTES
+    }
+    fn examples(&self) -> &'static [Example] {
+        &[]
+    }
+    fn parameters(&self) -> &'static [Parameter] {
+        const PARAMETERS: &[Parameter] = &[
+            Parameter::required("county", kind::ANY, "6, 9 or 12 digits."),
+            Parameter::required("name", kind::ANY, "Name of the township, with its kind or without."),
+        ];
+        PARAMETERS
+    }
+    fn compile(&self, _: &TypeState, _: &mut FunctionCompileContext, arguments: ArgumentList) -> Compiled {
+        Ok(TownshipCall { county: arguments.required("county"), name: arguments.required("name") }.as_expr())
+    }
+}
+
+#[derive(Debug, Clone)]
+struct TownshipCall {
+    county: Box<dyn Expression>,
+    name: Box<dyn Expression>,
+}
+
+impl FunctionExpression for TownshipCall {
+    fn resolve(&self, ctx: &mut Context) -> Resolved {
+        let (county, name) = (self.county.resolve(ctx)?, self.name.resolve(ctx)?);
+        let county = with_text(&county, str::to_owned).ok_or_else(|| not_text(&county))?;
+        let found = with_text(&name, |name| division::township(&county, name)).ok_or_else(|| not_text(&name))?;
+        found.map(Value::from).map_err(|refusal| refusal.to_string().into())
+    }
+    fn type_def(&self, _: &TypeState) -> TypeDef {
+        TypeDef::bytes().fallible()
     }
 }

@@ -12,7 +12,7 @@ use crate::simulate::error::Error;
 pub struct Field {
     /// At most ten ASCII characters.
     pub name: &'static str,
-    /// `C`, `N` or `D`.
+    /// `C`, `N` or `D`; `M`, of ten bytes, for the block that [`Memos::push`] gives.
     pub kind: u8,
     /// Bytes.
     pub length: u8,
@@ -51,7 +51,7 @@ impl Table {
             let width = usize::from(field.length);
             let kept = &bytes[..bytes.len().min(width)];
             let padding = vec![b' '; width - kept.len()];
-            if field.kind == b'N' {
+            if matches!(field.kind, b'N' | b'M') {
                 self.body.extend_from_slice(&padding);
                 self.body.extend_from_slice(kept);
             } else {
@@ -68,16 +68,22 @@ impl Table {
     /// # Errors
     /// When the file cannot be written.
     pub fn write(&self, path: &Path, day: Date, code_page: CodePage) -> Result<(), Error> {
+        std::fs::write(path, self.bytes(day, code_page)).map_err(Error::file(path))
+    }
+
+    /// The content of the file.
+    pub fn bytes(&self, day: Date, code_page: CodePage) -> Vec<u8> {
         let mut bytes = self.header(day, code_page);
         bytes.extend_from_slice(&self.body);
         bytes.push(0x1a);
-        std::fs::write(path, bytes).map_err(Error::file(path))
+        bytes
     }
 
     fn header(&self, day: Date, code_page: CodePage) -> Vec<u8> {
         let header_length = 32 + 32 * self.fields.len() + 1;
         let record_length = 1 + self.fields.iter().map(|field| usize::from(field.length)).sum::<usize>();
-        let mut header = vec![0x03];
+        let with_memos = self.fields.iter().any(|field| field.kind == b'M');
+        let mut header = vec![if with_memos { 0xf5 } else { 0x03 }];
         let year = u8::try_from(day.year() - 1900).unwrap_or(0);
         header.extend_from_slice(&[year, u8::from(day.month()), day.day()]);
         header.extend_from_slice(&self.records.to_le_bytes());
@@ -95,5 +101,37 @@ impl Table {
         }
         header.push(0x0d);
         header
+    }
+}
+
+/// The memo file of a table (.FPT), in blocks of 64 bytes.
+#[derive(Debug, Default)]
+pub struct Memos {
+    body: Vec<u8>,
+}
+
+impl Memos {
+    const BLOCK: usize = 64;
+    const HEADER: usize = 512;
+
+    /// Adds a text and gives the block to write into the M field.
+    pub fn push(&mut self, text: &str) -> String {
+        let block = (Self::HEADER + self.body.len()) / Self::BLOCK;
+        let (bytes, _, _) = GBK.encode(text);
+        self.body.extend_from_slice(&1_u32.to_be_bytes());
+        self.body.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(0).to_be_bytes());
+        self.body.extend_from_slice(&bytes);
+        self.body.resize(self.body.len().next_multiple_of(Self::BLOCK), 0);
+        block.to_string()
+    }
+
+    /// The content of the file.
+    pub fn bytes(&self) -> Vec<u8> {
+        let free = (Self::HEADER + self.body.len()) / Self::BLOCK;
+        let mut bytes = u32::try_from(free).unwrap_or(0).to_be_bytes().to_vec();
+        bytes.extend_from_slice(&[0, 0, 0, 64]);
+        bytes.resize(Self::HEADER, 0);
+        bytes.extend_from_slice(&self.body);
+        bytes
     }
 }

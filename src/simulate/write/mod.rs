@@ -5,3 +5,5 @@ pub mod dbf;
 pub mod fixed;
 pub mod gb18030;
 pub mod sqlite;
+pub mod xlsx;
+pub mod zip;

@@ -188,3 +188,102 @@ async fn a_large_hostile_file_does_not_fill_the_memory_of_a_batch() {
     let batch = source.read(&Position::default(), 512).await.unwrap();
     assert!(batch.more && batch.rows.len() < 20, "{}", batch.rows.len());
 }
+
+/// A workbook whose sheets are objects of their own.
+fn workbook(first: &[&str], second_header: &str) -> Vec<u8> {
+    use civilhub::simulate::write::xlsx::{Cell, Sheet, bytes};
+    let mut sheets = [Sheet::new("一", &["标题"], &["A"]), Sheet::new("二", &[], &[second_header])];
+    first.iter().for_each(|text| drop(sheets[0].push(vec![Cell::text(*text)])));
+    sheets[1].push(vec![Cell::text("x")]);
+    bytes(&sheets).unwrap()
+}
+
+fn two_sheets(place: &Place) -> source::Sources {
+    let object = |name: &str, sheet: u8, column: &str| ObjectOptions {
+        name: name.to_owned(),
+        key: Vec::new(),
+        options: format!("files = '*.xlsx'\nformat = 'xlsx'\nsheet = {sheet}\ncolumns = ['{column}']").parse().unwrap(),
+    };
+    source::open(
+        &System::from("sample"),
+        &SOURCE.parse().unwrap(),
+        &[object("ONE", 1, "A"), object("TWO", 2, "B")],
+        &place.context,
+    )
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_workbook_is_put_away_when_all_of_its_sheets_are_read() {
+    let place = Place::new().await;
+    let folder = place.drop_folder();
+    fs::write(folder.join("a.xlsx"), workbook(&["1", "2"], "B")).unwrap();
+    fs::write(folder.join("b.xlsx"), workbook(&["3"], "B")).unwrap();
+    let mut sources = two_sheets(&place);
+    let (mut one, mut two) = (Position::default(), Position::default());
+    assert_eq!(drain(&mut *sources[0].1, &mut one).await.0, [json!({"A": "1"}), json!({"A": "2"}), json!({"A": "3"})]);
+    assert_eq!(names(&folder), ["a.xlsx", "b.xlsx"]);
+    // Nothing of it is read twice while the other object has not had its turn, by this process or the next.
+    assert!(drain(&mut *sources[0].1, &mut one).await.0.is_empty());
+    assert!(drain(&mut *two_sheets(&place)[0].1, &mut one).await.0.is_empty());
+    assert_eq!(drain(&mut *sources[1].1, &mut two).await.0, [json!({"B": "x"}), json!({"B": "x"})]);
+    assert!(names(&folder).is_empty());
+    assert_eq!(names(&folder.join(".done")), ["a.xlsx", "b.xlsx"]);
+    // What one object refuses, no other reads: the workbook is corrected as a whole.
+    fs::write(folder.join("c.xlsx"), workbook(&["4"], "C")).unwrap();
+    assert_eq!(drain(&mut *sources[0].1, &mut one).await.0.len(), 1);
+    let (rows, faults) = drain(&mut *sources[1].1, &mut two).await;
+    assert_eq!((rows.len(), faults[0].code), (0, civilhub::adapter::decode::xlsx::HEADER));
+    assert_eq!(names(&folder.join(".quarantine")), ["c.xlsx", "c.xlsx.fault.json"]);
+}
+
+#[tokio::test]
+async fn archives_are_read_member_by_member_and_resumed_inside() {
+    use civilhub::simulate::write::zip::{Archive, Names};
+    let place = Place::new().await;
+    let folder = place.drop_folder();
+    let mut archive = Archive::new(Names::Gbk);
+    for (name, text) in [("二.csv", "A\n3\n4\n"), ("一.csv", "A\n1\n2\n"), ("三.csv", "B\n1\n")] {
+        archive.push(name, text.as_bytes()).unwrap();
+    }
+    fs::write(folder.join("a.zip"), archive.bytes()).unwrap();
+    let options = "archive = '*.zip'\nfiles = '*.csv'\nformat = 'csv'\nencoding = 'UTF-8'\ncolumns = ['A']";
+    let mut position = Position::default();
+    let mut seen = Vec::new();
+    // A new process after every row.
+    for _ in 0..20 {
+        let batch = place.open(SOURCE, options).unwrap().read(&position, 1).await.unwrap();
+        position = batch.next.clone();
+        seen.extend(batch.rows.iter().map(|row| format!("{}={}", row.file, row.data["A"].as_str().unwrap())));
+        seen.extend(batch.bad.iter().map(|bad| bad.faults[0].to_string()).map(|text| text.split(' ').nth(1).unwrap().to_owned()));
+        if !batch.more {
+            break;
+        }
+    }
+    assert_eq!(seen, ["a.zip/一.csv=1", "a.zip/一.csv=2", "a.zip/三.csv:1", "a.zip/二.csv=3", "a.zip/二.csv=4"]);
+    assert_eq!(names(&folder.join(".done")), ["a.zip"]);
+}
+
+#[tokio::test]
+async fn a_table_and_its_memos_go_together() {
+    use civilhub::{
+        adapter::decode::dbf::memo,
+        simulate::write::dbf::{CodePage, Field, Memos, Table},
+    };
+    const FIELDS: [Field; 1] = [Field { name: "BZ", kind: b'M', length: 10, decimals: 0 }];
+    let place = Place::new().await;
+    let folder = place.drop_folder();
+    let (mut table, mut memos) = (Table::new(&FIELDS), Memos::default());
+    table.push(&[memos.push("备注")], false);
+    let bytes = table.bytes(time::macros::date!(2017 - 07 - 03), CodePage::Gbk);
+    let options = "files = 'TK*.DBF'\nformat = 'dbf'\nmemo = 'fpt'";
+    let (mut source, mut position) = (place.open(SOURCE, options).unwrap(), Position::default());
+    fs::write(folder.join("TK1.DBF"), &bytes).unwrap();
+    let (rows, faults) = drain(&mut *source, &mut position).await;
+    assert_eq!((rows.len(), faults[0].code), (0, memo::MISSING));
+    fs::write(folder.join("tk1.fpt"), memos.bytes()).unwrap();
+    fs::rename(folder.join(".quarantine/TK1.DBF"), folder.join("TK1.DBF")).unwrap();
+    assert_eq!(drain(&mut *source, &mut position).await.0, [json!({"BZ": "备注"})]);
+    assert_eq!(names(&folder.join(".done")), ["TK1.DBF", "tk1.fpt"]);
+    assert!(names(&folder).is_empty());
+}

@@ -3,7 +3,10 @@
 use serde_json::Value;
 use time::{Date, Duration};
 
-use super::HEADER;
+use super::{
+    HEADER,
+    memo::{self, Memos},
+};
 use crate::{
     adapter::decode::{Input, charset::Charset, unreadable},
     error::Fault,
@@ -86,6 +89,42 @@ impl Field {
 
     pub fn of<'a>(&self, record: &'a [u8]) -> &'a [u8] {
         record.get(self.offset..self.offset + self.length).unwrap_or_default()
+    }
+
+    pub fn is_memo(&self) -> bool {
+        self.kind == b'M'
+    }
+
+    /// The block where the memo of a record begins: ten digits, or four bytes in tables of Visual FoxPro.
+    ///
+    /// # Errors
+    /// [`memo::BROKEN`] for what is no number.
+    pub fn block(&self, record: &[u8]) -> Result<Option<u64>, Fault> {
+        let bytes = self.of(record);
+        let block = match (self.is_memo(), bytes.len()) {
+            (false, _) => return Ok(None),
+            (true, 4) => u64::from(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])),
+            (true, _) => {
+                let digits = bytes.trim_ascii();
+                let text = std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+                match text {
+                    Some("") => 0,
+                    text => text.and_then(|text| text.parse().ok()).ok_or_else(|| {
+                        Fault::new(memo::BROKEN, "the place of the memo is no number").hint("the table is damaged")
+                    })?,
+                }
+            }
+        };
+        Ok(Some(block).filter(|block| *block > 0))
+    }
+
+    /// The text of a memo field.
+    ///
+    /// # Errors
+    /// Those of [`Memos::text`].
+    pub fn memo(&self, record: &[u8], memos: &mut Memos, charset: Charset) -> Result<Value, Fault> {
+        let Some(block) = self.block(record)? else { return Ok(Value::Null) };
+        Ok(memos.text(block, charset)?.map_or(Value::Null, Value::from))
     }
 
     /// The value as text; null when blank, for all but text fields.

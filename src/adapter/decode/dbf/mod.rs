@@ -17,10 +17,12 @@ use super::{
 use crate::error::{Code, Fault};
 
 mod header;
+pub mod memo;
 #[cfg(test)]
 mod tests;
 
-use header::Header;
+use header::{Field, Header};
+use memo::Memos;
 
 /// The file is not a DBF, or its header contradicts itself.
 pub const HEADER: Code = Code::new(2040);
@@ -38,16 +40,21 @@ struct Options {
     deleted: Option<String>,
     code_page: Option<String>,
     columns: Option<Vec<String>>,
+    memo: Option<String>,
+    memo_limit: Option<u64>,
 }
 
 /// The format `dbf`. Options: `encoding` (GBK), `deleted = "emit" | "skip"` (emitted rows have `_deleted: true`),
-/// `code_page = "check" | "ignore"`, `columns` (must be in the file). Blank N, D, L and T fields are null; memo fields (M)
-/// are null too: their text is in another file.
+/// `code_page = "check" | "ignore"`, `columns` (must be in the file), `memo = "fpt" | "none"` (the
+/// texts of memo fields are in the .FPT beside the file; with `none` they are null), `memo_limit` in bytes (64 KiB). Blank
+/// N, D, L and T fields are null.
 pub struct Dbf {
     charset: Charset,
     skip_deleted: bool,
     check_code_page: bool,
     columns: Vec<String>,
+    with_memos: bool,
+    memo_limit: u64,
 }
 
 impl Dbf {
@@ -66,10 +73,27 @@ impl Dbf {
         if !matches!(given.code_page.as_deref(), None | Some("check" | "ignore")) {
             faults.push(options::bad("code_page", "unknown value").expected("`check` or `ignore`"));
         }
+        if !matches!(given.memo.as_deref(), None | Some("fpt" | "none")) {
+            faults.push(options::bad("memo", "unknown value").expected("`fpt` or `none`"));
+        }
+        let (with_memos, memo_limit) = (given.memo.as_deref() == Some("fpt"), given.memo_limit.unwrap_or(64 * 1024));
         let skip_deleted = given.deleted.as_deref() == Some("skip");
         let check_code_page = given.code_page.as_deref() != Some("ignore");
         let columns = given.columns.unwrap_or_default();
-        if faults.is_empty() { Ok(Self { charset, skip_deleted, check_code_page, columns }) } else { Err(faults) }
+        if faults.is_empty() {
+            Ok(Self { charset, skip_deleted, check_code_page, columns, with_memos, memo_limit })
+        } else {
+            Err(faults)
+        }
+    }
+
+    /// The file of memos beside a table that has memo fields.
+    fn memos(&self, header: &Header, input: &dyn Input) -> Result<Option<Memos>, Fault> {
+        if !self.with_memos || !header.fields.iter().any(Field::is_memo) {
+            return Ok(None);
+        }
+        let file = input.beside(memo::ENDING).map_err(|error| unreadable(&error))?;
+        file.map(|file| Memos::open(file, self.memo_limit)).transpose()
     }
 
     fn header(&self, input: &mut dyn Input) -> Result<Header, Vec<Fault>> {
@@ -93,6 +117,7 @@ impl Dbf {
 impl Format for Dbf {
     fn verify(&self, input: &mut dyn Input) -> Result<u64, Vec<Fault>> {
         let header = self.header(input)?;
+        let has_memos = self.memos(&header, input).map_err(|fault| vec![fault])?.is_some();
         let read_error = |error: std::io::Error| vec![unreadable(&error)];
         let size = input.seek(SeekFrom::End(0)).map_err(read_error)?;
         check_size(&header, size).map_err(|fault| vec![fault])?;
@@ -102,6 +127,13 @@ impl Format for Dbf {
         for number in 1..=header.records {
             input.read_exact(&mut record).map_err(read_error)?;
             count += u64::from(!(self.skip_deleted && record[0] == b'*'));
+            if self.with_memos
+                && !has_memos
+                && header.fields.iter().any(|field| field.block(&record).is_ok_and(|block| block.is_some()))
+            {
+                let fault = Fault::new(memo::MISSING, "records have memos, and there is no .FPT beside the table").at_row(number);
+                return Err(vec![fault.hint("put the .FPT into the folder before the .DBF, or both into one archive")]);
+            }
             for field in header.fields.iter().filter(|field| field.kind == b'C') {
                 watch.row(self.charset, number, field.of(&record));
             }
@@ -111,10 +143,15 @@ impl Format for Dbf {
 
     fn rows(&self, mut input: Box<dyn Input>) -> Result<Box<dyn RowReader>, Vec<Fault>> {
         let header = self.header(&mut *input)?;
+        let memos = self.memos(&header, &*input).map_err(|fault| vec![fault])?;
         input.seek(SeekFrom::Start(header.length)).map_err(|error| vec![unreadable(&error)])?;
         let record = vec![0; header.record_length];
         let input = BufReader::with_capacity(64 * 1024, input);
-        Ok(Box::new(Rows { input, header, record, number: 0, charset: self.charset, skip_deleted: self.skip_deleted }))
+        Ok(Box::new(Rows { input, header, memos, record, number: 0, charset: self.charset, skip_deleted: self.skip_deleted }))
+    }
+
+    fn companion(&self) -> Option<&'static str> {
+        self.with_memos.then_some(memo::ENDING)
     }
 }
 
@@ -138,6 +175,7 @@ fn check_size(header: &Header, size: u64) -> Result<(), Fault> {
 struct Rows {
     input: BufReader<Box<dyn Input>>,
     header: Header,
+    memos: Option<Memos>,
     record: Vec<u8>,
     number: u64,
     charset: Charset,
@@ -145,7 +183,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn decode(&self) -> Result<Decoded, Vec<Fault>> {
+    fn decode(&mut self) -> Result<Decoded, Vec<Fault>> {
         let (mut data, mut faults) = (Map::new(), Vec::new());
         match self.record[0] {
             b' ' => {}
@@ -156,7 +194,11 @@ impl Rows {
             }
         }
         for field in self.header.fields.iter().filter(|field| field.kind != b'0') {
-            match field.value(&self.record, self.charset) {
+            let value = match &mut self.memos {
+                Some(memos) if field.is_memo() => field.memo(&self.record, memos, self.charset),
+                _ => field.value(&self.record, self.charset),
+            };
+            match value {
                 Ok(value) => drop(data.insert(field.name.clone(), value)),
                 Err(fault) => faults.push(fault.at_column(field.name.clone())),
             }

@@ -15,6 +15,8 @@ use std::{
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use crate::adapter::decode::beside::{InFolder, belongs, companion};
+
 /// Names looked at in one scan; the rest waits for the next.
 const SCAN_LIMIT: usize = 50_000;
 
@@ -63,16 +65,38 @@ pub struct Folder {
     /// Globs of the system's other objects, in the one folder that counts strays.
     others: Option<Vec<String>>,
     settle: Duration,
-    looked: BTreeMap<String, (Stamp, Instant)>,
+    /// Ending of the file that belongs to each file, if one does.
+    companion: Option<&'static str>,
+    looked: BTreeMap<String, (Stamps, Instant)>,
 }
+
+/// Of a file, and of the one that belongs to it.
+type Stamps = (Stamp, Option<Stamp>);
 
 impl Folder {
     pub fn new(path: PathBuf, globs: Vec<String>, settle: Duration) -> Self {
-        Self { path, globs, others: None, settle, looked: BTreeMap::new() }
+        Self { path, globs, others: None, settle, companion: None, looked: BTreeMap::new() }
+    }
+
+    /// Files come in pairs, the second with this ending.
+    pub fn in_pairs(mut self, ending: Option<&'static str>) -> Self {
+        self.companion = ending;
+        self
     }
 
     pub fn globs(&self) -> &[String] {
         &self.globs
+    }
+
+    /// The globs, and those of the files that belong to them.
+    pub fn all_globs(&self) -> Vec<String> {
+        let with = |ending: &str| -> Vec<String> {
+            self.globs
+                .iter()
+                .map(|glob| format!("{}.{ending}", glob.rsplit_once('.').map_or(glob.as_str(), |(stem, _)| stem)))
+                .collect()
+        };
+        [self.globs.clone(), self.companion.map(with).unwrap_or_default()].concat()
     }
 
     /// Makes this folder count the files that fit neither its own globs nor these.
@@ -84,13 +108,16 @@ impl Folder {
     pub fn scan(&mut self) -> io::Result<Scan> {
         fs::create_dir_all(&self.path)?;
         let (mut looked, mut strays) = (BTreeMap::new(), 0);
-        for entry in fs::read_dir(&self.path)?.take(SCAN_LIMIT) {
-            let Ok(name) = entry?.file_name().into_string() else { continue };
+        let names: Vec<String> =
+            fs::read_dir(&self.path)?.take(SCAN_LIMIT).filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+        for name in names.clone() {
             if !self.wants(&name) {
                 strays += usize::from(self.is_stray(&name));
                 continue;
             }
             let Ok(stamp) = self.stamp(&name) else { continue };
+            let second = self.companion.and_then(|ending| names.iter().find(|other| belongs(other, &name, ending)));
+            let stamp = (stamp, second.and_then(|second| self.stamp(second).ok()));
             let since = match self.looked.get(&name) {
                 Some((before, since)) if *before == stamp => *since,
                 _ => Instant::now(),
@@ -131,6 +158,17 @@ impl Folder {
         if opened == looked { Ok((file, opened)) } else { Err(io::Error::from(io::ErrorKind::InvalidInput)) }
     }
 
+    /// As [`Folder::open`], able to find what belongs to the file.
+    pub fn input(&self, name: &str) -> io::Result<(InFolder, Stamp)> {
+        let (file, stamp) = self.open(name)?;
+        Ok((InFolder::new(file, self.inside(name)?), stamp))
+    }
+
+    /// The name of the file that belongs to this one, if there is one.
+    pub fn second(&self, name: &str) -> io::Result<Option<String>> {
+        self.companion.map_or(Ok(None), |ending| companion(&self.path, name, ending))
+    }
+
     fn inside(&self, name: &str) -> io::Result<PathBuf> {
         if name.is_empty() || name == "." || name == ".." || name.contains(['/', '\0']) {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
@@ -138,8 +176,16 @@ impl Folder {
         Ok(self.path.join(name))
     }
 
-    /// Moves a file into the subfolder `to`; under another name if the name is taken there by other content.
+    /// Moves a file, and before it the one that belongs to it, into the subfolder `to`; under another name if the name is
+    /// taken there by other content.
     pub fn put_away(&self, name: &str, to: &str, digest: &str) -> io::Result<PathBuf> {
+        if let Some(second) = self.second(name)? {
+            self.move_to(&second, to, digest)?;
+        }
+        self.move_to(name, to, digest)
+    }
+
+    fn move_to(&self, name: &str, to: &str, digest: &str) -> io::Result<PathBuf> {
         let folder = self.path.join(to);
         fs::create_dir_all(&folder)?;
         let mut target = folder.join(name);

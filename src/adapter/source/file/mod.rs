@@ -2,22 +2,24 @@
 //!
 //! A file's life: settled -> digest -> verified as a whole -> rows in batches -> position says `read` -> noted in
 //! `file_seen` -> moved to `.done/`. Each step can be repeated after a crash: rows come again with the same origin, and
-//! what follows the position is done again from the position. A file that fails as a whole gives one bad row and goes to
+//! what follows the position is done again from the position. A file that several objects read, such as a workbook with
+//! several sheets, is moved by the last of them. A file that fails as a whole gives one bad row and goes to
 //! `.quarantine/` beside a `.fault.json`; moved back into the folder it is read again.
 
-use std::{fs::File, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde::Deserialize;
 
 use super::{Batch, Error, ObjectOptions, Position, Source, SourceContext, Sources, UNREACHABLE, each, source_options};
 use crate::{
-    adapter::decode::{self, Format, RowReader, options, options::OneOrMany},
+    adapter::decode::{self, Format, RowReader, beside::InFolder, options, options::OneOrMany},
     envelope::System,
     error::{Code, Fault},
     store,
 };
 
+pub mod archive;
 pub mod folder;
 mod reader;
 mod state;
@@ -59,31 +61,67 @@ pub fn open(
         return Err(vec![options::bad("settle", "is no length of time").expected("for example `2s`")]);
     };
     let mut made = each(objects, |object| {
-        let mut table = object.own();
-        let globs = table.remove("files").and_then(|files| files.try_into::<OneOrMany>().ok()).map(OneOrMany::into_vec);
-        let name = table.remove("format").and_then(|format| format.as_str().map(str::to_owned));
-        let mut faults = Vec::new();
-        let globs = globs.unwrap_or_default();
-        if globs.is_empty() || !globs.iter().all(|glob| folder::valid_glob(glob)) {
-            faults.push(options::bad("files", "must be a file name with `*` and `?`, or a list of them, without folders"));
-        }
-        let format = decode::open(name.as_deref().unwrap_or_default(), &table).map_err(|more| faults.extend(more));
-        let (true, Ok(format)) = (faults.is_empty(), format) else { return Err(faults) };
+        let Files { globs, format } = files_of(&object.own())?;
         let folder = Folder::new(context.inbox.join(system.as_str()), globs, Duration::from_millis(settle));
+        let folder = folder.in_pairs(format.companion());
         let seen = Seen { store: context.store.clone(), system: system.clone(), object: object.name.clone() };
-        Ok(FileSource { folder, seen, format: format.into(), open: None, strays: 0 })
+        Ok(FileSource { folder, seen, others: Vec::new(), format, open: None, strays: 0 })
     })?;
-    let globs: Vec<String> = made.iter().flat_map(|(_, source)| source.folder.globs()).cloned().collect();
+    let all: Vec<(String, Vec<String>)> =
+        made.iter().map(|(name, source)| (name.clone(), source.folder.globs().to_vec())).collect();
+    for (name, source) in &mut made {
+        source.others = all.iter().filter(|(other, _)| other != name).cloned().collect();
+    }
+    let globs: Vec<String> = made.iter().flat_map(|(_, source)| source.folder.all_globs()).collect();
     if let Some((_, first)) = made.first_mut() {
         first.folder.count_strays(globs);
     }
     Ok(made.into_iter().map(|(name, source)| (name, Box::new(source) as Box<dyn Source>)).collect())
 }
 
+/// What the options of an object say about its files.
+pub struct Files {
+    /// Names in the drop folder: of the files, or of the archives they come in.
+    pub globs: Vec<String>,
+    pub format: Arc<dyn Format>,
+}
+
+/// Reads `files`, `archive`, `format`, and the options of archives and of the format.
+///
+/// # Errors
+/// Every unknown or wrong option.
+pub fn files_of(table: &toml::Table) -> Result<Files, Vec<Fault>> {
+    let mut table = table.clone();
+    let mut faults = Vec::new();
+    let mut globs = |table: &mut toml::Table, option: &str| -> Option<Vec<String>> {
+        let given = table.remove(option)?;
+        let globs = given.try_into::<OneOrMany>().map(OneOrMany::into_vec).unwrap_or_default();
+        if globs.is_empty() || !globs.iter().all(|glob| folder::valid_glob(glob)) {
+            faults.push(options::bad(option, "must be a file name with `*` and `?`, or a list of them, without folders"));
+        }
+        Some(globs)
+    };
+    let (files, archives) = (globs(&mut table, "files"), globs(&mut table, "archive"));
+    let Some(files) = files else {
+        return Err(vec![options::bad("files", "is missing").expected("a file name with `*` and `?`")]);
+    };
+    let name = table.remove("format").and_then(|format| format.as_str().map(str::to_owned)).unwrap_or_default();
+    let limits = archive::Limits::take(&mut table, archives.is_some()).map_err(|more| faults.extend(more));
+    let format = decode::open(&name, &table).map_err(|more| faults.extend(more));
+    let (true, Ok(limits), Ok(format)) = (faults.is_empty(), limits, format) else { return Err(faults) };
+    let format: Arc<dyn Format> = format.into();
+    Ok(match archives {
+        Some(globs) => Files { globs, format: Arc::new(archive::Archive::new(format, files, limits)) },
+        None => Files { globs: files, format },
+    })
+}
+
 /// The files of one object.
 struct FileSource {
     folder: Folder,
     seen: Seen,
+    /// Name and globs of the system's other objects: a workbook with several sheets is a file of several objects.
+    others: Vec<(String, Vec<String>)>,
     format: Arc<dyn Format>,
     open: Option<Open>,
     /// As last reported.
@@ -130,27 +168,51 @@ enum Picked {
 impl FileSource {
     /// The next settled file by name, digested and verified; files already seen are put away on the way.
     async fn pick(&mut self) -> Result<Picked, Error> {
-        loop {
-            let Some(name) = self.next_name().await? else { return Ok(Picked::Nothing) };
+        for name in self.ready_names().await? {
             let folder = self.folder.clone();
             let file = name.clone();
             let Some((stamp, digest)) = blocking(VERIFY_LIMIT, move || Ok(reader::identify(&folder, &file).ok())).await? else {
                 return Ok(Picked::Nothing);
             };
             if self.seen.contains(&digest).await.map_err(|error| unreachable(&error))? {
+                if self.is_wanted(&name, &digest).await? {
+                    continue;
+                }
                 tracing::info!(system = %self.seen.system, object = %self.seen.object, digest = &digest[..16], "file came again");
                 self.put_away(&name, ".done", &digest).await?;
                 self.seen.repeat(&digest).await.map_err(|error| unreachable(&error))?;
                 continue;
             }
-            let state =
-                State { file: name, digest, stamp: stamp.text(), row: 0, records: 0, stage: Stage::Open, faults: Vec::new() };
+            let state = State {
+                file: name,
+                digest,
+                stamp: stamp.text(),
+                member: 0,
+                row: 0,
+                records: 0,
+                stage: Stage::Open,
+                faults: Vec::new(),
+            };
             return self.verify(state, stamp).await;
         }
+        Ok(Picked::Nothing)
     }
 
-    /// The first ready file. Waits once for files that are settling.
-    async fn next_name(&mut self) -> Result<Option<String>, Error> {
+    /// Whether another object of the system still has to read the file.
+    async fn is_wanted(&mut self, name: &str, digest: &str) -> Result<bool, Error> {
+        for (object, globs) in &self.others {
+            if globs.iter().any(|glob| folder::matches(glob, name)) {
+                let seen = Seen { object: object.clone(), ..self.seen.clone() };
+                if !seen.contains(digest).await.map_err(|error| unreachable(&error))? {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// The ready files by name. Waits once for files that are settling.
+    async fn ready_names(&mut self) -> Result<Vec<String>, Error> {
         for last in [false, true] {
             let mut folder = self.folder.clone();
             let (folder, scan) = blocking(STEP_LIMIT, move || {
@@ -162,19 +224,19 @@ impl FileSource {
             if scan.strays > std::mem::replace(&mut self.strays, scan.strays) {
                 tracing::warn!(system = %self.seen.system, files = scan.strays, "files in the drop folder fit no object");
             }
-            match (scan.ready.into_iter().next(), scan.wait) {
-                (Some(name), _) => return Ok(Some(name)),
-                (None, Some(wait)) if !last => tokio::time::sleep(wait.min(STEP_LIMIT)).await,
-                (None, _) => break,
+            match scan.wait {
+                _ if !scan.ready.is_empty() => return Ok(scan.ready),
+                Some(wait) if !last => tokio::time::sleep(wait.min(STEP_LIMIT)).await,
+                _ => break,
             }
         }
-        Ok(None)
+        Ok(Vec::new())
     }
 
     async fn verify(&mut self, state: State, stamp: Stamp) -> Result<Picked, Error> {
         let (folder, format) = (self.folder.clone(), Arc::clone(&self.format));
         blocking(VERIFY_LIMIT, move || {
-            let (mut file, opened) = folder.open(&state.file)?;
+            let (mut file, opened) = folder.input(&state.file)?;
             if opened != stamp {
                 return Ok(Picked::Nothing);
             }
@@ -216,6 +278,9 @@ impl FileSource {
         match state.stage {
             Stage::Read => {
                 self.seen.add(state).await.map_err(|error| unreachable(&error))?;
+                if self.is_wanted(&state.file, &state.digest).await? {
+                    return Ok(());
+                }
                 self.put_away(&state.file, ".done", &state.digest).await
             }
             Stage::Refused => {
@@ -254,8 +319,8 @@ impl FileSource {
     }
 }
 
-fn reopen(folder: &Folder, state: &State) -> Result<File, Vec<Fault>> {
-    folder.open(&state.file).map(|(file, _)| file).map_err(|error| vec![decode::unreadable(&error)])
+fn reopen(folder: &Folder, state: &State) -> Result<InFolder, Vec<Fault>> {
+    folder.input(&state.file).map(|(file, _)| file).map_err(|error| vec![decode::unreadable(&error)])
 }
 
 /// Runs disk work off the async threads, with a time limit.

@@ -4,6 +4,7 @@ use std::io;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::{
     FILE_CHANGED, Open,
@@ -12,7 +13,7 @@ use super::{
 };
 use crate::{
     adapter::{
-        decode::{self, Format},
+        decode::{self, Format, RowReader},
         source::{BATCH_BYTES, BadRow, Batch, Row, weight},
     },
     error::Fault,
@@ -21,7 +22,11 @@ use crate::{
 /// Stamp and digest of a file; an error when it changes meanwhile.
 pub fn identify(folder: &Folder, name: &str) -> io::Result<(Stamp, String)> {
     let (mut file, stamp) = folder.open(name)?;
-    let digest = digest(&mut file)?;
+    let mut digest = self::digest(&mut file)?;
+    if let Some(second) = folder.second(name)? {
+        let (mut file, _) = folder.open(&second)?;
+        digest = hex::encode(Sha256::digest(format!("{digest} {}", self::digest(&mut file)?)));
+    }
     if folder.stamp(name)? == stamp { Ok((stamp, digest)) } else { Err(io::Error::from(io::ErrorKind::InvalidData)) }
 }
 
@@ -31,17 +36,22 @@ pub fn resume(folder: &Folder, format: &dyn Format, state: State) -> io::Result<
     if digest != state.digest {
         return Err(io::Error::from(io::ErrorKind::InvalidData));
     }
-    let (file, _) = folder.open(&state.file)?;
+    let (file, _) = folder.input(&state.file)?;
     let mut rows = format.rows(Box::new(file)).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-    let mut last = 0;
-    while last < state.row {
-        last = match rows.next() {
+    let mut last = (0, 0);
+    while last < (state.member, state.row) {
+        let number = match rows.next() {
             Some(Ok(row)) => row.number,
             Some(Err(bad)) => bad.number,
             None => break,
         };
+        last = (member(&*rows), number);
     }
     Ok(Open { state, stamp, rows })
+}
+
+fn member(rows: &dyn RowReader) -> u32 {
+    rows.member().map_or(0, |(number, _)| number)
 }
 
 /// At most `max` rows, or 16 MiB of them. The file is given back unless it is at its end.
@@ -54,14 +64,14 @@ pub fn batch(folder: &Folder, object: &str, mut open: Open, max: usize) -> (Batc
     while batch.rows.len() + batch.bad.len() < max && bytes < BATCH_BYTES {
         match open.rows.next() {
             Some(Ok(decoded)) => {
-                open.state.row = decoded.number;
+                (open.state.member, open.state.row) = (member(&*open.rows), decoded.number);
                 bytes += weight(&decoded.data);
-                batch.rows.push(row(object, &open.state, decoded));
+                batch.rows.push(row(object, &open, decoded));
             }
             Some(Err(bad)) => {
-                open.state.row = bad.number;
+                (open.state.member, open.state.row) = (member(&*open.rows), bad.number);
                 bytes += bad.raw.len();
-                batch.bad.push(bad_row(object, &open.state, bad));
+                batch.bad.push(bad_row(object, &open, bad));
             }
             None => {
                 open.state.stage = Stage::Read;
@@ -74,22 +84,27 @@ pub fn batch(folder: &Folder, object: &str, mut open: Open, max: usize) -> (Batc
     (batch, Some(open))
 }
 
-fn row(object: &str, state: &State, decoded: decode::Decoded) -> Row {
+/// The file, or the archive and the file in it.
+fn place(open: &Open) -> String {
+    open.rows.member().map_or_else(|| open.state.file.clone(), |(_, name)| format!("{}/{name}", open.state.file))
+}
+
+fn row(object: &str, open: &Open, decoded: decode::Decoded) -> Row {
     Row {
         object: object.to_owned(),
-        origin: State::origin(&state.digest, decoded.number),
-        file: state.file.clone(),
+        origin: open.state.origin(),
+        file: place(open),
         number: decoded.number,
         data: decoded.data,
         meta: Value::Object(decoded.meta),
     }
 }
 
-fn bad_row(object: &str, state: &State, bad: decode::BadRow) -> BadRow {
+fn bad_row(object: &str, open: &Open, bad: decode::BadRow) -> BadRow {
     BadRow {
         object: object.to_owned(),
-        origin: State::origin(&state.digest, bad.number),
-        faults: bad.faults.into_iter().map(|fault| fault.in_file(&state.file)).collect(),
+        origin: open.state.origin(),
+        faults: bad.faults.into_iter().map(|fault| fault.in_file(place(open))).collect(),
         raw: STANDARD.encode(bad.raw),
     }
 }
@@ -99,7 +114,7 @@ pub fn refused(object: &str, mut state: State) -> Batch {
     state.faults = state.faults.into_iter().map(|fault| fault.in_file(&state.file)).collect();
     let bad = BadRow {
         object: object.to_owned(),
-        origin: State::origin(&state.digest, 0),
+        origin: State { member: 0, row: 0, ..state.clone() }.origin(),
         faults: state.faults.clone(),
         raw: String::new(),
     };
@@ -112,7 +127,7 @@ pub fn gone(object: &str, state: State) -> Batch {
         .in_file(&state.file)
         .at_row(state.row)
         .hint("rows up to here were taken; write to a temporary name and rename, and let the hub archive the file");
-    let origin = State::origin(&state.digest, 0);
+    let origin = State { member: 0, row: 0, ..state.clone() }.origin();
     let bad = BadRow { object: object.to_owned(), origin, faults: vec![fault], raw: String::new() };
     let next = State { stage: Stage::Gone, ..state }.position();
     Batch { bad: vec![bad], next, more: true, ..Batch::default() }

@@ -32,6 +32,9 @@ pub struct State {
     pub digest: String,
     /// Which file exactly, see `Stamp`.
     pub stamp: String,
+    /// Of an archive, the number of the file that the last row came from; 0 for a plain file.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub member: u32,
     /// Number of the last row handed over, good or bad.
     pub row: u64,
     /// Data rows of the file, as verified.
@@ -51,10 +54,19 @@ impl State {
         Position(serde_json::to_value(self).unwrap_or_default())
     }
 
-    /// The same whenever the same row is read again.
-    pub fn origin(digest: &str, row: u64) -> String {
-        format!("{}#{row}", &digest[..16.min(digest.len())])
+    /// Of the last row handed over: the same whenever the same row is read again.
+    pub fn origin(&self) -> String {
+        let digest = &self.digest[..16.min(self.digest.len())];
+        match self.member {
+            0 => format!("{digest}#{}", self.row),
+            member => format!("{digest}/{member}#{}", self.row),
+        }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The table `file_seen` for one object.
