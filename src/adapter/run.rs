@@ -54,8 +54,8 @@ pub const NO_PROGRAM: Code = Code::new(3040);
 /// A pushed record could not be made durable; the sender is asked to send it again.
 pub const NOT_TAKEN: Code = Code::new(2201);
 
-/// Rows of one read.
-const BATCH: usize = 512;
+/// Rows of one read: a full batch for each of two router partitions.
+const BATCH: usize = 1024;
 /// First and longest pause after a source failed.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 
