@@ -123,6 +123,9 @@ async fn start_stubs(config: &mut Config, dir: &Path, cancel: &CancellationToken
         ("BANK_JLBANK_SECRET", bank::SECRET.to_owned()),
         ("INTERNET_PLUS_TOKEN", "demo-mailbox-token-of-internet-plus".to_owned()),
     ];
+    if config.hub.systems.is_empty() {
+        config.hub.systems = province::SYSTEMS.map(str::to_owned).to_vec();
+    }
     for (name, value) in values {
         config.env.entry(name.to_owned()).or_insert(value);
     }

@@ -7,6 +7,9 @@ use crate::{
     simulate::{self, Options, Summary},
 };
 
+/// Systems of which the demo has data; the adapters of the others are not started.
+pub const SYSTEMS: [&str; 6] = ["urban-dibao", "funeral", "senior-allowance", "fund-payment", "assist-hall", "disaster-report"];
+
 /// Marker that the exports are complete.
 const COMPLETE: &str = "truth/summary.json";
 
