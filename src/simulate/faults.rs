@@ -84,6 +84,19 @@ impl Kind {
         }
     }
 
+    /// Rows of ten thousand that bear it where a system offers it.
+    fn rate(self) -> u64 {
+        match self {
+            Self::ImpossibleDate => IMPOSSIBLE_DATE,
+            Self::UnknownDivision => UNKNOWN_DIVISION,
+            Self::Repeat => REPEAT,
+            Self::Stale => STALE,
+            Self::WrongCheckDigit => WRONG_CHECK_DIGIT,
+            Self::OldNumber => OLD_NUMBER,
+            _ => UNKNOWN_CODE,
+        }
+    }
+
     /// What the hub must do with it.
     pub fn outcome(self) -> Outcome {
         match self {
@@ -112,6 +125,11 @@ pub const STALE: u64 = 30;
 pub const OLD_NUMBER: u64 = 600;
 /// Names of ten thousand written with another character of the same sound.
 const HOMOPHONE: u64 = 150;
+
+/// One of the faults a system offers, each at its own rate; mostly none. A row whose number is wrong already gets no other.
+pub fn plant(recorded: Option<Kind>, offers: &[Kind], random: &mut Random) -> Option<Kind> {
+    recorded.or_else(|| offers.iter().copied().find(|kind| random.chance(kind.rate())))
+}
 
 /// How a person stands in one row of one system.
 #[derive(Debug, Clone)]
