@@ -56,6 +56,10 @@ pub enum Kind {
     NameCut,
     /// A negative count of people.
     NegativeCount,
+    /// A sum of money below zero.
+    NegativeAmount,
+    /// Social credit code whose check character is wrong.
+    WrongCreditCode,
     /// Areas in thousand hectares where hectares are due.
     ThousandHectares,
     /// Trailer of a file with a wrong digest or count: the whole file is refused.
@@ -78,6 +82,8 @@ impl Kind {
             Self::Stale => "stale",
             Self::NameCut => "name_cut",
             Self::NegativeCount => "negative_count",
+            Self::NegativeAmount => "negative_amount",
+            Self::WrongCreditCode => "wrong_credit_code",
             Self::ThousandHectares => "thousand_hectares",
             Self::WrongTrailer => "wrong_trailer",
             Self::WrongControlSum => "wrong_control_sum",
@@ -93,6 +99,7 @@ impl Kind {
             Self::Stale => STALE,
             Self::WrongCheckDigit => WRONG_CHECK_DIGIT,
             Self::OldNumber => OLD_NUMBER,
+            Self::WrongCreditCode => WRONG_CREDIT_CODE,
             _ => UNKNOWN_CODE,
         }
     }
@@ -104,13 +111,16 @@ impl Kind {
             Self::Repeat => Outcome::Duplicate,
             Self::Stale => Outcome::Superseded,
             Self::WrongCheckDigit | Self::ImpossibleDate | Self::UnknownCode | Self::UnknownDivision => Outcome::Rejected,
-            Self::NegativeCount | Self::WrongTrailer | Self::WrongControlSum => Outcome::Rejected,
+            Self::NegativeCount | Self::NegativeAmount | Self::WrongCreditCode => Outcome::Rejected,
+            Self::WrongTrailer | Self::WrongControlSum => Outcome::Rejected,
         }
     }
 }
 
 /// Rows of ten thousand whose number has a wrong check character.
 pub const WRONG_CHECK_DIGIT: u64 = 100;
+/// Organisations of ten thousand whose credit code has a wrong check character.
+const WRONG_CREDIT_CODE: u64 = 100;
 /// Rows of ten thousand with an impossible date.
 pub const IMPOSSIBLE_DATE: u64 = 30;
 /// Rows of ten thousand with a code outside its list.

@@ -11,10 +11,17 @@ use super::truth::Truth;
 use super::{Error, Options};
 
 pub mod assist_hall;
+pub mod disability_subsidy;
 pub mod disaster_report;
+pub mod econ_verify;
 pub mod fund_payment;
 pub mod funeral;
+pub mod marriage;
+pub mod relief_donation;
+pub mod rural_dibao;
 pub mod senior_allowance;
+pub mod social_org;
+pub mod temp_aid;
 pub mod urban_dibao;
 
 /// A legacy system that writes down the families it knows.
@@ -52,6 +59,13 @@ pub async fn open(options: &Options) -> Result<Vec<Box<dyn System>>, Error> {
         Box::new(fund_payment::FundPayment::open(start(options, fund_payment::SLUG)?)),
         Box::new(assist_hall::AssistHall::open(&start(options, assist_hall::SLUG)?)?),
         Box::new(disaster_report::DisasterReport::open(start(options, disaster_report::SLUG)?)),
+        Box::new(rural_dibao::RuralDibao::open(start(options, rural_dibao::SLUG)?).await?),
+        Box::new(temp_aid::TempAid::open(start(options, temp_aid::SLUG)?).await?),
+        Box::new(econ_verify::EconVerify::open(start(options, econ_verify::SLUG)?).await?),
+        Box::new(marriage::Marriage::open(start(options, marriage::SLUG)?).await?),
+        Box::new(relief_donation::ReliefDonation::open(start(options, relief_donation::SLUG)?).await?),
+        Box::new(disability_subsidy::DisabilitySubsidy::open(start(options, disability_subsidy::SLUG)?).await?),
+        Box::new(social_org::SocialOrg::open(start(options, social_org::SLUG)?).await?),
     ])
 }
 
