@@ -11,18 +11,26 @@ use super::truth::Truth;
 use super::{Error, Options};
 
 pub mod assist_hall;
+pub mod community_platform;
 pub mod disability_subsidy;
 pub mod disaster_report;
+pub mod disclosure;
 pub mod econ_verify;
+pub mod eldercare;
 pub mod fund_payment;
 pub mod funeral;
+pub mod hotline;
 pub mod marriage;
 pub mod relief_donation;
 pub mod rural_dibao;
 pub mod senior_allowance;
+pub mod smart_community;
 pub mod social_org;
 pub mod temp_aid;
 pub mod urban_dibao;
+pub mod veterans_benefit;
+pub mod veterans_placement;
+pub mod volunteer;
 
 /// A legacy system that writes down the families it knows.
 #[async_trait]
@@ -66,6 +74,14 @@ pub async fn open(options: &Options) -> Result<Vec<Box<dyn System>>, Error> {
         Box::new(relief_donation::ReliefDonation::open(start(options, relief_donation::SLUG)?).await?),
         Box::new(disability_subsidy::DisabilitySubsidy::open(start(options, disability_subsidy::SLUG)?).await?),
         Box::new(social_org::SocialOrg::open(start(options, social_org::SLUG)?).await?),
+        Box::new(disclosure::Disclosure::open(start(options, disclosure::SLUG)?)?),
+        Box::new(veterans_placement::VeteransPlacement::open(start(options, veterans_placement::SLUG)?)?),
+        Box::new(veterans_benefit::VeteransBenefit::open(start(options, veterans_benefit::SLUG)?)),
+        Box::new(eldercare::Eldercare::open(start(options, eldercare::SLUG)?)?),
+        Box::new(volunteer::Volunteer::open(start(options, volunteer::SLUG)?)?),
+        Box::new(hotline::Hotline::open(start(options, hotline::SLUG)?)?),
+        Box::new(community_platform::CommunityPlatform::open(start(options, community_platform::SLUG)?)?),
+        Box::new(smart_community::SmartCommunity::open(start(options, smart_community::SLUG)?)?),
     ])
 }
 
