@@ -58,6 +58,8 @@ pub enum Kind {
     NegativeCount,
     /// A sum of money below zero.
     NegativeAmount,
+    /// Parts of a bill that do not add up to it.
+    WrongSum,
     /// Social credit code whose check character is wrong.
     WrongCreditCode,
     /// Areas in thousand hectares where hectares are due.
@@ -83,6 +85,7 @@ impl Kind {
             Self::NameCut => "name_cut",
             Self::NegativeCount => "negative_count",
             Self::NegativeAmount => "negative_amount",
+            Self::WrongSum => "wrong_sum",
             Self::WrongCreditCode => "wrong_credit_code",
             Self::ThousandHectares => "thousand_hectares",
             Self::WrongTrailer => "wrong_trailer",
@@ -111,7 +114,7 @@ impl Kind {
             Self::Repeat => Outcome::Duplicate,
             Self::Stale => Outcome::Superseded,
             Self::WrongCheckDigit | Self::ImpossibleDate | Self::UnknownCode | Self::UnknownDivision => Outcome::Rejected,
-            Self::NegativeCount | Self::NegativeAmount | Self::WrongCreditCode => Outcome::Rejected,
+            Self::NegativeCount | Self::NegativeAmount | Self::WrongSum | Self::WrongCreditCode => Outcome::Rejected,
             Self::WrongTrailer | Self::WrongControlSum => Outcome::Rejected,
         }
     }

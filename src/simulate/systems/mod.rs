@@ -11,6 +11,7 @@ use super::truth::Truth;
 use super::{Error, Options};
 
 pub mod assist_hall;
+pub mod child_adoption;
 pub mod community_platform;
 pub mod disability_subsidy;
 pub mod disaster_report;
@@ -21,11 +22,14 @@ pub mod fund_payment;
 pub mod funeral;
 pub mod hotline;
 pub mod marriage;
+pub mod med_aid;
 pub mod relief_donation;
 pub mod rural_dibao;
 pub mod senior_allowance;
+pub mod shelter;
 pub mod smart_community;
 pub mod social_org;
+pub mod tekun;
 pub mod temp_aid;
 pub mod urban_dibao;
 pub mod veterans_benefit;
@@ -82,6 +86,10 @@ pub async fn open(options: &Options) -> Result<Vec<Box<dyn System>>, Error> {
         Box::new(hotline::Hotline::open(start(options, hotline::SLUG)?)?),
         Box::new(community_platform::CommunityPlatform::open(start(options, community_platform::SLUG)?)?),
         Box::new(smart_community::SmartCommunity::open(start(options, smart_community::SLUG)?)?),
+        Box::new(tekun::Tekun::open(start(options, tekun::SLUG)?)),
+        Box::new(med_aid::MedAid::open(start(options, med_aid::SLUG)?)),
+        Box::new(child_adoption::ChildAdoption::open(start(options, child_adoption::SLUG)?)),
+        Box::new(shelter::Shelter::open(start(options, shelter::SLUG)?)),
     ])
 }
 

@@ -128,14 +128,22 @@ impl RuralDibao {
         truth.tell(&spot, Some((&head.who, &recorded.note())), kind)
     }
 
-    fn payment(&mut self, family: &Family, rural: &Rural, back: i32, random: &mut Random, truth: &mut Truth) -> Result<(), Error> {
+    fn payment(
+        &mut self,
+        family: &Family,
+        rural: &Rural,
+        back: i32,
+        random: &mut Random,
+        truth: &mut Truth,
+    ) -> Result<(), Error> {
         let head = &family.members[0];
         self.payments += 1;
         let (id, family_key) = (self.payments.to_string(), family.no.to_string());
         let kind = faults::plant(None, &[Kind::ImpossibleDate, Kind::UnknownCode], random);
         let quarter = quarter(Month::of(self.start.today).before(3 * back));
         let quarter = if kind == Some(Kind::ImpossibleDate) { format!("{}Q5", &quarter[..4]) } else { quarter };
-        let bank = if kind == Some(Kind::UnknownCode) { "某行" } else { bank_words(head.bank.code, head.bank.short_name, random) };
+        let bank =
+            if kind == Some(Kind::UnknownCode) { "某行" } else { bank_words(head.bank.code, head.bank.short_name, random) };
         let state = if random.chance(250) { "3" } else { "2" };
         let version = self.version();
         self.tables.push(

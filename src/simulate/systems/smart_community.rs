@@ -61,7 +61,13 @@ impl SmartCommunity {
         Ok(Self { start, files, rows: 0 })
     }
 
-    fn event(&mut self, dialect: usize, person: &crate::simulate::population::Person, place: Place, truth: &mut Truth) -> Result<(), Error> {
+    fn event(
+        &mut self,
+        dialect: usize,
+        person: &crate::simulate::population::Person,
+        place: Place,
+        truth: &mut Truth,
+    ) -> Result<(), Error> {
         self.rows += 1;
         let mut random = Random::new(self.start.seed, SLUG, person.who.no);
         let recorded = Recorded::draw(&person.who, HABITS, &mut random);
@@ -82,8 +88,7 @@ impl SmartCommunity {
         let twice = kind.is_none() && random.chance(faults::REPEAT);
         for pass in 0..=u8::from(twice) {
             let line = self.files[dialect].push(&body(dialect, &event))?;
-            let spot =
-                Spot { system: SLUG, object: DIALECTS[dialect], file: FILES[dialect], row: line, key: &id, parent: "" };
+            let spot = Spot { system: SLUG, object: DIALECTS[dialect], file: FILES[dialect], row: line, key: &id, parent: "" };
             let kind = if pass == 1 { Some(Kind::Repeat) } else { kind };
             let person = (!recorded.number.is_empty()).then(|| (&person.who, recorded.note()));
             truth.tell(&spot, person.as_ref().map(|(who, note)| (*who, note.as_str())), kind)?;

@@ -54,7 +54,11 @@ impl VeteransPlacement {
         let recorded = Recorded::draw(&person.who, HABITS, &mut random);
         let offers = [Kind::ImpossibleDate, Kind::UnknownCode, Kind::UnknownDivision];
         let kind = faults::plant(recorded.kind, &offers, &mut random);
-        let placed = if years >= 12 { "安排工作" } else { random.pick(&["自主就业", "自主就业", "自主就业", "退休", "供养"]) };
+        let placed = if years >= 12 {
+            "安排工作"
+        } else {
+            random.pick(&["自主就业", "自主就业", "自主就业", "退休", "供养"])
+        };
         let week = random.index(self.files.len());
         let (day, file) = &mut self.files[week];
         let reported = days_before(*day, random.between(0, 6));

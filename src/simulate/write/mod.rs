@@ -7,5 +7,6 @@ pub mod dump;
 pub mod fixed;
 pub mod gb18030;
 pub mod lines;
+pub mod soap;
 pub mod sqlite;
 pub mod tables;
