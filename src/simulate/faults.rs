@@ -56,6 +56,12 @@ pub enum Kind {
     NameCut,
     /// A negative count of people.
     NegativeCount,
+    /// A sum of money below zero.
+    NegativeAmount,
+    /// Parts of a bill that do not add up to it.
+    WrongSum,
+    /// Social credit code whose check character is wrong.
+    WrongCreditCode,
     /// Areas in thousand hectares where hectares are due.
     ThousandHectares,
     /// Trailer of a file with a wrong digest or count: the whole file is refused.
@@ -78,9 +84,26 @@ impl Kind {
             Self::Stale => "stale",
             Self::NameCut => "name_cut",
             Self::NegativeCount => "negative_count",
+            Self::NegativeAmount => "negative_amount",
+            Self::WrongSum => "wrong_sum",
+            Self::WrongCreditCode => "wrong_credit_code",
             Self::ThousandHectares => "thousand_hectares",
             Self::WrongTrailer => "wrong_trailer",
             Self::WrongControlSum => "wrong_control_sum",
+        }
+    }
+
+    /// Rows of ten thousand that bear it where a system offers it.
+    fn rate(self) -> u64 {
+        match self {
+            Self::ImpossibleDate => IMPOSSIBLE_DATE,
+            Self::UnknownDivision => UNKNOWN_DIVISION,
+            Self::Repeat => REPEAT,
+            Self::Stale => STALE,
+            Self::WrongCheckDigit => WRONG_CHECK_DIGIT,
+            Self::OldNumber => OLD_NUMBER,
+            Self::WrongCreditCode => WRONG_CREDIT_CODE,
+            _ => UNKNOWN_CODE,
         }
     }
 
@@ -91,13 +114,16 @@ impl Kind {
             Self::Repeat => Outcome::Duplicate,
             Self::Stale => Outcome::Superseded,
             Self::WrongCheckDigit | Self::ImpossibleDate | Self::UnknownCode | Self::UnknownDivision => Outcome::Rejected,
-            Self::NegativeCount | Self::WrongTrailer | Self::WrongControlSum => Outcome::Rejected,
+            Self::NegativeCount | Self::NegativeAmount | Self::WrongSum | Self::WrongCreditCode => Outcome::Rejected,
+            Self::WrongTrailer | Self::WrongControlSum => Outcome::Rejected,
         }
     }
 }
 
 /// Rows of ten thousand whose number has a wrong check character.
 pub const WRONG_CHECK_DIGIT: u64 = 100;
+/// Organisations of ten thousand whose credit code has a wrong check character.
+const WRONG_CREDIT_CODE: u64 = 100;
 /// Rows of ten thousand with an impossible date.
 pub const IMPOSSIBLE_DATE: u64 = 30;
 /// Rows of ten thousand with a code outside its list.
@@ -112,6 +138,11 @@ pub const STALE: u64 = 30;
 pub const OLD_NUMBER: u64 = 600;
 /// Names of ten thousand written with another character of the same sound.
 const HOMOPHONE: u64 = 150;
+
+/// One of the faults a system offers, each at its own rate; mostly none. A row whose number is wrong already gets no other.
+pub fn plant(recorded: Option<Kind>, offers: &[Kind], random: &mut Random) -> Option<Kind> {
+    recorded.or_else(|| offers.iter().copied().find(|kind| random.chance(kind.rate())))
+}
 
 /// How a person stands in one row of one system.
 #[derive(Debug, Clone)]

@@ -119,6 +119,18 @@ impl Truth {
         self.systems.entry(spot.system).or_default().deleted += 1;
     }
 
+    /// A whole row at once: counted, its person named with a note, its fault told.
+    ///
+    /// # Errors
+    /// When the truth cannot be written.
+    pub fn tell(&mut self, spot: &Spot<'_>, person: Option<(&Who, &str)>, kind: Option<Kind>) -> Result<(), Error> {
+        self.row(spot);
+        if let Some((who, note)) = person {
+            self.appears(who, spot, note)?;
+        }
+        kind.map_or(Ok(()), |kind| self.fault(spot, kind))
+    }
+
     /// A person is named by the row.
     ///
     /// # Errors
