@@ -220,7 +220,7 @@ fn spread(mobile: &str) -> String {
 
 fn sex(man: bool, system: &str, random: &mut Random) -> String {
     let man = if random.chance(30) { !man } else { man };
-    match (system.len() % 2 == 0, man) {
+    match (system.len().is_multiple_of(2), man) {
         (true, true) => "男",
         (true, false) => "女",
         (false, true) => "1",

@@ -205,8 +205,12 @@ impl Engine {
         if let Some(Some(Value::Number(number))) = self.judge.number.map(|place| &mut record.values[place]) {
             number.class = Class::Odd;
         }
+        let asked = self.questions.len();
         let linked = self.by_evidence(&record, None);
         if linked.person != holder {
+            // The better question about the same two.
+            let at = self.questions.iter().skip(asked).position(|question| question.other == holder);
+            at.map(|at| self.questions.remove(asked + at));
             let score = self.compare(&record, holder);
             self.ask(Reason::NumberHeldByOtherName, linked.person, holder, score);
         }

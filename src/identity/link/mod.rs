@@ -31,3 +31,6 @@ pub use input::Names;
 pub use model::{Model, Weights};
 pub use record::{Raw, Record};
 pub use rules::Rules;
+
+#[cfg(test)]
+mod tests;

@@ -117,11 +117,12 @@ impl Engine {
             let (one, other) = (self.root(question.person), self.root(question.other));
             (question.person, question.other) = (one.min(other), one.max(other));
         }
+        // What linking asked comes first and says more than that two are similar.
+        questions.retain(|question| question.person != question.other && asked.insert((question.person, question.other)));
         questions.sort_unstable_by(|one, other| {
             let place = |question: &Question| (question.reason, question.person, question.other);
             other.score.bits.total_cmp(&one.score.bits).then(place(one).cmp(&place(other)))
         });
-        questions.retain(|question| question.person != question.other && asked.insert((question.person, question.other)));
         self.questions = questions;
     }
 }

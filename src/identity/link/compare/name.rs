@@ -138,7 +138,7 @@ mod tests {
     fn every_level() {
         check("张国强", "張國強", Some("equal"));
         check("王丽欣", "王丽馨", Some("homophone"));
-        check("王晴", "王睛", Some("homophone"));
+        check("王晴", "王睛", Some("look-alike"));
         check("李己", "李末", Some("one-character"));
         check("王士强", "王土强", Some("look-alike"));
         check("张国强", "国强张", Some("swapped"));

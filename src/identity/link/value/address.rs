@@ -58,7 +58,7 @@ fn is_optional(part: &str) -> bool {
 /// The last of the large parts that an address begins with.
 fn district(parts: &[&str]) -> u64 {
     let large = parts.iter().take_while(|part| part.ends_with(DISTRICTS) && !is_optional(part));
-    large.last().map_or(0, |part| hash(part))
+    large.last().map_or(0, hash)
 }
 
 /// The last named part, and the nearest one before it that is always written: the town of a village, the district of a

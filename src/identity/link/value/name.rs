@@ -72,9 +72,7 @@ fn fold(chars: impl Iterator<Item = char>) -> Vec<char> {
             '?' | '□' | '\u{fffd}' | '*' => out.push(WILD),
             c if c.is_ascii_alphabetic() => out.push(c.to_ascii_uppercase()),
             c if c.is_whitespace() || matches!(c, '.' | ',' | '-' | '\'') => {
-                if out.last().is_some_and(char::is_ascii_alphabetic) {
-                    out.push(' ');
-                }
+                out.extend(out.last().is_some_and(char::is_ascii_alphabetic).then_some(' '));
             }
             c if c.is_alphanumeric() => out.extend(c.to_uppercase()),
             _ => {}
