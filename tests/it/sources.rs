@@ -20,6 +20,7 @@ use civilhub::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+mod databases;
 mod file;
 mod http;
 mod sql;

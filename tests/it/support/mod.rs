@@ -11,6 +11,7 @@ use tokio::process::Command;
 
 pub mod broker;
 pub mod hub;
+pub mod mariadb;
 pub mod postgres;
 pub mod program;
 pub mod proxy;

@@ -13,8 +13,9 @@ use sqlx::{
 };
 
 use super::{
-    TABLE,
+    TABLE, catalogue,
     dialect::{Dialect, valid_type},
+    gbk,
     query::Query,
 };
 use crate::{
@@ -29,40 +30,73 @@ use crate::{
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 const STATEMENT_LIMIT: Duration = Duration::from_secs(60);
 
+/// One column to read.
+#[derive(Debug, Clone)]
+pub struct Column {
+    pub name: String,
+    pub kind: String,
+    /// Declared Latin-1, holds GBK.
+    pub gbk: bool,
+}
+
 /// One table with the columns to read.
 #[derive(Debug, Clone)]
 pub struct Table {
     pub dialect: Dialect,
+    /// Parameters are written `$1`, not `?`.
+    pub numbered: bool,
     /// As the database calls it, with its schema if the adapter names one.
     pub name: String,
-    /// Column and type.
-    pub columns: Vec<(String, String)>,
+    pub columns: Vec<Column>,
 }
 
 impl Table {
     pub fn kind(&self, column: &str) -> &str {
-        self.columns.iter().find(|(name, _)| name == column).map_or("", |(_, kind)| kind)
+        self.columns.iter().find(|known| known.name == column).map_or("", |known| &known.kind)
     }
 
     pub fn has(&self, column: &str) -> bool {
-        self.columns.iter().any(|(name, _)| name == column)
+        self.columns.iter().any(|known| known.name == column)
     }
 
     /// Reduces the table to the wanted columns, all if none are named; wanted and needed ones must be there.
     pub fn reduce(mut self, wanted: &[String], needed: &[String]) -> Result<Self, Error> {
         if let Some(missing) = wanted.iter().chain(needed).find(|name| !self.has(name)) {
-            let known: Vec<&str> = self.columns.iter().map(|(name, _)| name.as_str()).collect();
+            let known: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
             let fault = options::unknown(TABLE, "column", missing, &known).in_file(self.name.clone()).at_column(missing.clone());
             return Err(Error::Refused(fault));
         }
         if !wanted.is_empty() {
-            self.columns.retain(|(name, _)| wanted.contains(name) || needed.contains(name));
+            self.columns.retain(|column| wanted.contains(&column.name) || needed.contains(&column.name));
+        }
+        Ok(self)
+    }
+
+    /// Notes which columns hold GBK; they must be there.
+    pub fn with_gbk(mut self, gbk: &[String]) -> Result<Self, Error> {
+        self = self.reduce(&[], gbk)?;
+        for column in &mut self.columns {
+            column.gbk = gbk.contains(&column.name);
         }
         Ok(self)
     }
 
     pub fn select(&self) -> String {
-        self.columns.iter().map(|(name, kind)| self.dialect.as_text(name, kind)).collect::<Vec<_>>().join(", ")
+        let text = |column: &Column| match column.gbk {
+            true => self.dialect.as_gbk(&column.name, &column.kind),
+            false => self.dialect.as_text(&column.name, &column.kind),
+        };
+        self.columns.iter().map(text).collect::<Vec<_>>().join(", ")
+    }
+
+    /// A value as the mapping program sees it.
+    pub fn value(&self, column: &Column, text: Option<String>) -> Option<String> {
+        let text = text?;
+        if column.gbk {
+            return Some(gbk::read(self.dialect, &text));
+        }
+        let text = self.dialect.finish(&column.kind, text);
+        (!(text.is_empty() && self.dialect.empty_is_null())).then_some(text)
     }
 }
 
@@ -100,7 +134,9 @@ impl Connection {
                 .acquire_timeout(CONNECT_LIMIT)
                 .idle_timeout(Duration::from_secs(60))
                 .after_connect(move |connection, _| {
-                    Box::pin(async move { sqlx::raw_sql(dialect.session()).execute(connection).await.map(drop) })
+                    Box::pin(async move {
+                        sqlx::raw_sql(AssertSqlSafe(catalogue::session(dialect).join("; "))).execute(connection).await.map(drop)
+                    })
                 })
                 .connect_lazy_with(self.options.clone())
         })
@@ -135,21 +171,32 @@ impl Connection {
         let (schema, bare) = name.split_once('.').map_or((None, name), |(schema, bare)| (Some(schema.to_owned()), bare));
         // SQLite knows no schema: a leading owner name of the legacy system is left out.
         let schema = schema.filter(|_| self.dialect != Dialect::Sqlite);
-        let query = Query { sql: self.dialect.columns_sql().to_owned(), args: vec![Some(bare.to_owned()), schema.clone()] };
-        let catalogue = self.fetch(query, 3).await?.rows;
-        let real = catalogue.first().and_then(|row| row[2].clone()).ok_or_else(|| {
+        let found = self.columns(bare, schema.as_deref()).await?;
+        let real = found.first().and_then(|row| row[2].clone()).ok_or_else(|| {
             let fault =
                 Fault::new(TABLE, format!("there is no table `{name}`")).hint("check `table`, and that the account may read it");
             Error::Refused(fault)
         })?;
         let mut columns = Vec::new();
-        for row in catalogue.into_iter().filter(|row| row[2].as_deref() == Some(&real)) {
+        for row in found.into_iter().filter(|row| row[2].as_deref() == Some(&real)) {
             if let [Some(column), kind, _] = <[_; 3]>::try_from(row).unwrap_or_default() {
-                columns.push((column, kind.filter(|kind| valid_type(kind)).unwrap_or_else(|| "text".to_owned())));
+                let kind = kind.filter(|kind| valid_type(kind)).unwrap_or_else(|| "text".to_owned());
+                columns.push(Column { name: column, kind, gbk: false });
             }
         }
         let name = schema.map_or_else(|| real.clone(), |schema| format!("{schema}.{real}"));
-        Ok(Table { dialect: self.dialect, name, columns })
+        Ok(Table { dialect: self.dialect, numbered: self.numbered(), name, columns })
+    }
+
+    async fn columns(&self, table: &str, schema: Option<&str>) -> Result<Vec<Vec<Option<String>>>, Error> {
+        let Some(catalogue) = catalogue::columns(self.dialect) else { return Ok(Vec::new()) };
+        let mut args = vec![Some(table.to_owned()), schema.map(str::to_owned)];
+        args.extend(catalogue.name_again.then(|| Some(table.to_owned())));
+        Ok(self.fetch(Query { sql: catalogue.sql.to_owned(), args }, 3).await?.rows)
+    }
+
+    fn numbered(&self) -> bool {
+        self.dialect != Dialect::MySql
     }
 }
 
