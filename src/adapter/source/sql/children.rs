@@ -5,11 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{
-    Error, TOO_MANY_CHILDREN, check_name, object, options, query,
-    table::{Connection, Table},
-    text,
-};
+use super::{Error, TOO_MANY_CHILDREN, check_name, connection::Connection, object, options, query, table::Table, text};
 use crate::error::Fault;
 
 /// Child rows of one page that are held in memory.

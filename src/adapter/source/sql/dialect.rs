@@ -106,8 +106,15 @@ impl Dialect {
         let kind = kind.to_ascii_lowercase();
         let cast = |to: &str| format!("CAST({parameter} AS {to})");
         match self {
-            // The affinity of the column, or the driver, converts the parameter.
-            Self::Sqlite | Self::Generic => parameter.to_owned(),
+            // The affinity of the column converts the parameter.
+            Self::Sqlite => parameter.to_owned(),
+            Self::Generic => match kind.as_str() {
+                _ if kind.contains("int") || kind.contains("serial") => cast("DECIMAL(38, 0)"),
+                _ if kind.starts_with("numeric") || kind.starts_with("decimal") => cast("DECIMAL(38, 10)"),
+                _ if kind.starts_with("timestamp") => cast("TIMESTAMP"),
+                "date" => cast("DATE"),
+                _ => parameter.to_owned(),
+            },
             Self::Postgres | Self::Kingbase if kind == "character" => cast("bpchar"),
             Self::Postgres | Self::Kingbase => cast(&kind),
             Self::MySql if kind.ends_with("int") => cast("DECIMAL(65, 0)"),

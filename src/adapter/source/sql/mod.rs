@@ -24,15 +24,21 @@ use crate::{
 
 mod catalogue;
 mod children;
+mod connection;
 mod dialect;
 mod gbk;
+mod native;
+mod odbc;
 mod place;
 mod query;
 mod table;
 
 use children::Child;
+use connection::Connection;
+use dialect::Dialect;
+pub use odbc::{ODBC_DRIVER, ODBC_HANGS, ODBC_MISSING};
 use place::Place;
-use table::{Connection, NOT_UTF8, Table};
+use table::{NOT_UTF8, Table};
 
 /// A table or column name has characters that no name should have.
 pub const IDENTIFIER: Code = Code::new(2070);
@@ -54,6 +60,7 @@ const ROW_BYTES: usize = 1 << 20;
 #[serde(deny_unknown_fields)]
 struct Options {
     url: String,
+    dialect: Option<Dialect>,
 }
 
 #[derive(Deserialize)]
@@ -79,7 +86,7 @@ enum Upper {
     Settled,
 }
 
-/// SQL sources of one system. Source option: `url`. Object options: `table`, `columns` (all), `watermark`,
+/// SQL sources of one system. Source options: `url`, and `dialect` with an `odbc:` URL. Object options: `table`, `columns` (all), `watermark`,
 /// `watermark_format` (`timestamp`), `overlap` (`"5m"`, or a number in units of the watermark: seconds or counts),
 /// `upper`, `gbk_in_latin1 = ["column"]`, `children = [{ name, table, on }]`.
 ///
@@ -87,7 +94,7 @@ enum Upper {
 /// Every unknown or wrong option.
 pub fn open(system: &System, source: &toml::Table, objects: &[ObjectOptions]) -> Result<Sources, Vec<Fault>> {
     let given: Options = source_options(source)?;
-    let connection = Connection::new(&given.url).map_err(|fault| vec![fault])?;
+    let connection = Connection::new(&given.url, given.dialect).map_err(|fault| vec![fault])?;
     let made = each(objects, |object| SqlSource::new(system, &connection, object))?;
     Ok(made.into_iter().map(|(name, source)| (name, Box::new(source) as Box<dyn Source>)).collect())
 }
