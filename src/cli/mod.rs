@@ -11,6 +11,7 @@ mod check;
 mod dead;
 mod demo;
 mod ledger;
+mod load;
 mod output;
 mod probe;
 mod schema;
