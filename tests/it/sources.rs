@@ -23,6 +23,7 @@ use tempfile::TempDir;
 mod databases;
 mod file;
 mod http;
+mod sftp;
 mod sql;
 
 /// A store and an inbox of their own.

@@ -15,6 +15,7 @@ pub mod mariadb;
 pub mod postgres;
 pub mod program;
 pub mod proxy;
+pub mod sshd;
 
 /// A name that no other test uses, on this broker or database.
 pub fn unique(what: &str) -> String {
