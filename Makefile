@@ -14,6 +14,7 @@ test:
 check:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets --features odbc -- -D warnings
 	scripts/deny.sh
 
 fmt:

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{
     decode::{self, Input},
+    load,
     source::{BadRow, Row, file::folder::matches},
     spec::{AdapterSpec, ObjectSpec, SourceKind},
 };
@@ -90,6 +91,7 @@ fn format_of(spec: &AdapterSpec, object: &ObjectSpec, path: &Path) -> Result<Box
         for of_folder in ["files", "settle", "folder"] {
             options.remove(of_folder);
         }
+        load::strip(&mut options);
         return decode::open(&name, &options);
     }
     let lines = path.extension().is_some_and(|extension| extension == "ndjson");

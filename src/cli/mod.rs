@@ -12,6 +12,7 @@ mod dead;
 mod demo;
 mod identity;
 mod ledger;
+mod load;
 mod output;
 mod probe;
 mod schema;

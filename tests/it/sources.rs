@@ -20,8 +20,10 @@ use civilhub::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+mod databases;
 mod file;
 mod http;
+mod sftp;
 mod sql;
 
 /// A store and an inbox of their own.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    adapter::decode::options,
+    adapter::{decode::options, load::Load},
     envelope::System,
     error::{Code, Fault},
     store::Store,
@@ -73,6 +73,8 @@ pub struct Batch {
     pub bad: Vec<BadRow>,
     /// The position after this batch.
     pub next: Position,
+    /// What full load or delta the rows belong to, where the adapter tells them apart.
+    pub load: Option<Load>,
     /// More is waiting now; else the source may rest until its schedule says otherwise.
     pub more: bool,
 }

@@ -8,11 +8,13 @@
 use std::{fs::File, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use serde::Deserialize;
 
 use super::{Batch, Error, ObjectOptions, Position, Source, SourceContext, Sources, UNREACHABLE, each, source_options};
 use crate::{
-    adapter::decode::{self, Format, RowReader, options, options::OneOrMany},
+    adapter::{
+        decode::{self, Format, RowReader, options, options::OneOrMany},
+        load::{Load, Loads},
+    },
     envelope::System,
     error::{Code, Fault},
     store,
@@ -20,9 +22,11 @@ use crate::{
 
 pub mod folder;
 mod reader;
+pub mod remote;
 mod state;
 
 use folder::{Folder, Stamp};
+use remote::{Options, Remote};
 use state::{Seen, Stage, State};
 
 /// A file was changed or taken away while it was being read.
@@ -35,14 +39,8 @@ const VERIFY_LIMIT: Duration = Duration::from_secs(600);
 /// Time for one batch of rows, one scan or one move.
 const STEP_LIMIT: Duration = Duration::from_secs(60);
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Options {
-    /// How long a file must lie unchanged.
-    settle: Option<String>,
-}
-
-/// File sources of one system. Source option: `settle` (`2s`). Object options: `files` (a glob or a list), `format`, and
+/// File sources of one system. Source options: `settle` (`2s`), and `sftp` with its own
+/// options for files that are fetched first. Object options: `files` (a glob or a list), `format`, and
 /// the options of the format.
 ///
 /// # Errors
@@ -58,20 +56,34 @@ pub fn open(
     let Some(settle) = settle else {
         return Err(vec![options::bad("settle", "is no length of time").expected("for example `2s`")]);
     };
+    let place = given.place()?;
     let mut made = each(objects, |object| {
         let mut table = object.own();
         let globs = table.remove("files").and_then(|files| files.try_into::<OneOrMany>().ok()).map(OneOrMany::into_vec);
         let name = table.remove("format").and_then(|format| format.as_str().map(str::to_owned));
         let mut faults = Vec::new();
+        let loads = Loads::take(&object.name, &mut table).unwrap_or_else(|more| {
+            faults.extend(more);
+            None
+        });
         let globs = globs.unwrap_or_default();
         if globs.is_empty() || !globs.iter().all(|glob| folder::valid_glob(glob)) {
             faults.push(options::bad("files", "must be a file name with `*` and `?`, or a list of them, without folders"));
         }
         let format = decode::open(name.as_deref().unwrap_or_default(), &table).map_err(|more| faults.extend(more));
         let (true, Ok(format)) = (faults.is_empty(), format) else { return Err(faults) };
-        let folder = Folder::new(context.inbox.join(system.as_str()), globs, Duration::from_millis(settle));
+        let (inbox, settle) = (context.inbox.join(system.as_str()), Duration::from_millis(settle));
+        let remote = place.clone().map(|place| Remote {
+            place,
+            store: context.store.clone(),
+            system: system.clone(),
+            inbox: inbox.clone(),
+            globs: globs.clone(),
+            settle,
+        });
+        let folder = Folder::new(inbox, globs, settle);
         let seen = Seen { store: context.store.clone(), system: system.clone(), object: object.name.clone() };
-        Ok(FileSource { folder, seen, format: format.into(), open: None, strays: 0 })
+        Ok(FileSource { folder, seen, format: format.into(), loads, remote, open: None, strays: 0 })
     })?;
     let globs: Vec<String> = made.iter().flat_map(|(_, source)| source.folder.globs()).cloned().collect();
     if let Some((_, first)) = made.first_mut() {
@@ -85,6 +97,8 @@ struct FileSource {
     folder: Folder,
     seen: Seen,
     format: Arc<dyn Format>,
+    loads: Option<Loads>,
+    remote: Option<Remote>,
     open: Option<Open>,
     /// As last reported.
     strays: usize,
@@ -131,7 +145,13 @@ impl FileSource {
     /// The next settled file by name, digested and verified; files already seen are put away on the way.
     async fn pick(&mut self) -> Result<Picked, Error> {
         loop {
-            let Some(name) = self.next_name().await? else { return Ok(Picked::Nothing) };
+            let Some(name) = self.next_name().await? else {
+                // Nothing is left here: what the server has comes next, if it has anything.
+                match &self.remote {
+                    Some(remote) if remote.fetch().await? > 0 => continue,
+                    _ => return Ok(Picked::Nothing),
+                }
+            };
             let folder = self.folder.clone();
             let file = name.clone();
             let Some((stamp, digest)) = blocking(VERIFY_LIMIT, move || Ok(reader::identify(&folder, &file).ok())).await? else {
@@ -203,9 +223,20 @@ impl FileSource {
 
     async fn batch(&mut self, open: Open, max: usize) -> Result<Batch, Error> {
         let (folder, object) = (self.folder.clone(), self.seen.object.clone());
-        let (batch, open) = blocking(STEP_LIMIT, move || Ok(reader::batch(&folder, &object, open, max))).await?;
+        let (mut batch, open) = blocking(STEP_LIMIT, move || Ok(reader::batch(&folder, &object, open, max))).await?;
         self.open = open;
+        batch.load = State::of(&batch.next).and_then(|state| self.load(&state));
         Ok(batch)
+    }
+
+    /// A file that went away before its end belongs to no load any more.
+    fn load(&self, state: &State) -> Option<Load> {
+        let load = self.loads.as_ref()?.of_file(&state.file, &state.digest);
+        match state.stage {
+            Stage::Open => Some(load),
+            Stage::Read => Some(Load { ended: true, ..load }),
+            Stage::Refused | Stage::Gone => None,
+        }
     }
 
     /// What follows a stored position: note the file as seen and put it away. Safe to repeat.
@@ -271,6 +302,11 @@ async fn blocking<T: Send + 'static>(
         Ok(Err(_)) => Err(Error::Unreachable(fault("a task ended early".to_owned()))),
         Err(_) => Err(Error::Unreachable(fault(format!("no answer within {} s", limit.as_secs())).hint(hint))),
     }
+}
+
+fn disk(error: &std::io::Error) -> Error {
+    let fault = Fault::new(FOLDER, format!("the drop folder does not work: {}", error.kind()));
+    Error::Unreachable(fault.hint("check that the folder is mounted, has space and may be read and written"))
 }
 
 fn unreachable(error: &store::Error) -> Error {
