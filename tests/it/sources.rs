@@ -21,10 +21,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 mod databases;
+mod dialects;
 mod file;
 mod http;
 mod sftp;
+mod soap;
 mod sql;
+mod tokens;
 
 /// A store and an inbox of their own.
 struct Place {
