@@ -88,7 +88,8 @@ impl<'r> Builder<'r> {
         if self.fault.is_some() {
             return;
         }
-        match check(text, &mut self.beyond_ascii) {
+        let checked = if self.rules.unchecked { Ok(()) } else { check(text, &mut self.beyond_ascii) };
+        match checked {
             Ok(()) => {
                 if let Some(frame) = self.frames.last_mut() {
                     frame.text.push_str(text);

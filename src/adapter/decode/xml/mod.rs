@@ -77,6 +77,8 @@ pub struct Rules {
     charset: Charset,
     /// The declaration may lie: it stands in a text that has been decoded before.
     declared_lies: bool,
+    /// Texts are handed on unchecked.
+    unchecked: bool,
     /// Children that are arrays even when there is one.
     lists: Vec<String>,
     row_bytes: u64,
@@ -109,7 +111,7 @@ impl Rules {
         }
         let declared_lies = declared == "ignore";
         if faults.is_empty() {
-            Ok(Self { path, charset, declared_lies, lists: given.lists, row_bytes, bytes })
+            Ok(Self { path, charset, declared_lies, unchecked: false, lists: given.lists, row_bytes, bytes })
         } else {
             Err(faults)
         }
@@ -119,6 +121,13 @@ impl Rules {
     #[must_use]
     pub fn inside(mut self) -> Self {
         (self.charset, self.declared_lies) = (Charset::Utf8, true);
+        self
+    }
+
+    /// The same for an envelope around such a document: a damaged character is left to be found in the row it belongs to.
+    #[must_use]
+    pub fn around(mut self) -> Self {
+        self.unchecked = true;
         self
     }
 
@@ -147,6 +156,9 @@ pub fn document(bytes: &[u8], rules: &Rules) -> Result<Document, Fault> {
     let mut document = Document::default();
     while let Some(row) = walker.step()? {
         document.rows.push(row);
+    }
+    if let Some(fault) = walker.misdeclared() {
+        return Err(fault);
     }
     document.header = walker.into_header();
     Ok(document)

@@ -42,7 +42,7 @@ impl Reader {
         let mut envelope = table("Envelope/Body", &[]);
         envelope.insert("row_limit".to_owned(), xml::LARGEST_ROW.into());
         Ok(Self {
-            envelope: Rules::new(&envelope)?.at_most(DOCUMENT_LIMIT),
+            envelope: Rules::new(&envelope)?.around().at_most(DOCUMENT_LIMIT),
             payload: payload.split('/').map(str::to_owned).collect(),
             document: Rules::new(&table(rows, lists))?.inside().at_most(DOCUMENT_LIMIT),
         })
