@@ -9,10 +9,15 @@ use super::{
     profile::Profile,
     record::Record,
     rules::Rules,
-    score::{Belief, Judge, Score},
+    score::{Belief, Judge, Score, two_numbers},
     value::Value,
 };
 use crate::identity::number::Class;
+
+/// Longer lists under a key are looked at when there is no shorter one.
+const SHORT_LIST: usize = 40;
+/// Persons with another strong number are compared when they share so many keys.
+const NEAR: u32 = 4;
 
 /// Place of a person. The older of two has the lower one, and keeps it when they are merged.
 pub type PersonNo = u32;
@@ -257,8 +262,14 @@ impl Engine {
     fn candidates(&mut self, record: &Record) {
         keys::keys(&self.judge.rules.keys, record, &mut self.keys);
         self.found.clear();
-        for key in &self.keys {
-            self.found.extend(self.blocks.get(*key).each());
+        // Long lists only say something when nothing else does: whoever is near shares a rare key too.
+        for most in [SHORT_LIST, usize::MAX] {
+            for persons in self.keys.iter().map(|key| self.blocks.get(*key)).filter(|persons| persons.count() <= most) {
+                self.found.extend(persons.each());
+            }
+            if !self.found.is_empty() {
+                break;
+            }
         }
         for person in &mut self.found {
             while let Some(next) = self.persons[*person as usize].merged_into {
@@ -277,6 +288,10 @@ impl Engine {
         self.ranked.sort_unstable_by_key(|(count, person)| (u32::MAX - count, *person));
     }
 
+    fn has_another_number(&self, record: &Record, person: PersonNo) -> bool {
+        self.judge.number.is_some_and(|place| two_numbers(place, record, &self.persons[person as usize].profile))
+    }
+
     fn compare(&mut self, record: &Record, person: PersonNo) -> Score {
         self.counts.comparisons += 1;
         self.judge.score(record, &self.persons[person as usize].profile, true)
@@ -289,7 +304,10 @@ impl Engine {
         let mut second: Option<(PersonNo, Score)> = None;
         let mut barred: Option<(PersonNo, Score)> = None;
         for place in 0..self.ranked.len().min(most) {
-            let person = self.ranked[place].1;
+            let (shared, person) = self.ranked[place];
+            if shared < NEAR && self.has_another_number(record, person) {
+                continue;
+            }
             let score = self.compare(record, person);
             if score.two_numbers {
                 if barred.is_none_or(|(_, most)| score.bits > most.bits) {
@@ -364,7 +382,11 @@ impl Engine {
         let most = self.judge.rules.decide.compare;
         for place in 0..self.ranked.len().min(most) {
             let (person, other) = (self.root(person), self.root(self.ranked[place].1));
-            if person != other {
+            let apart = || {
+                let profile = |person: PersonNo| &self.persons[person as usize].profile;
+                self.judge.number.is_some_and(|place| two_numbers(place, profile(person), profile(other)))
+            };
+            if person != other && !apart() {
                 self.counts.comparisons += 1;
                 self.merge_if_sure(person, other);
             }

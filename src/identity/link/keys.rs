@@ -23,7 +23,7 @@ enum Part {
     FirstSyllable,
     Year,
     MonthAndDay,
-    /// Month and day, and the same day's in the lunar calendar: one register's lunar day is found by another's solar one.
+    /// The day, and what the lunar calendar calls it: one register's lunar day is found by another's solar one.
     Lunar,
     Place,
     Door,
@@ -131,8 +131,8 @@ fn each(part: Part, value: &Value, out: &mut [u64; MOST_PER_PART]) -> usize {
             let known = name.sounds.iter().enumerate().filter(|(place, _)| name.chars.get(*place) != Some(&WILD));
             known.for_each(|(_, sound)| put(u64::from(*sound)));
         }
-        (Part::Lunar, Value::Date(day)) => {
-            [month_and_day(*day), u64::from(day.lunar())].into_iter().filter(|md| *md != 0).for_each(put)
+        (Part::Lunar, Value::Date(day)) if day.day > 0 => {
+            [day.packed(), day.lunar()].into_iter().filter(|day| *day != 0).for_each(|day| put(u64::from(day)));
         }
         _ => of(part, value).into_iter().for_each(put),
     }

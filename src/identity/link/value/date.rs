@@ -13,8 +13,8 @@ pub struct Day {
     pub year: u16,
     pub month: u8,
     pub day: u8,
-    /// Lunar month and day of the solar day, 0 if there is none.
-    lunar: (u8, u8),
+    /// Lunar year, month and day of the solar day, 0 if there is none.
+    lunar: (u16, u8, u8),
 }
 
 impl Day {
@@ -50,7 +50,8 @@ impl Day {
     }
 
     fn new(year: u16, month: u8, day: u8) -> Self {
-        let lunar = date(year, month, day).and_then(lunar::of).map_or((0, 0), |(_, month, day)| (month, day));
+        let lunar = date(year, month, day).and_then(lunar::of);
+        let lunar = lunar.map_or((0, 0, 0), |(year, month, day)| (u16::try_from(year).unwrap_or(0), month, day));
         Self { year, month, day, lunar }
     }
 
@@ -73,15 +74,15 @@ impl Day {
         self.day == 0 || (self.month, self.day) == (1, 1)
     }
 
-    /// Lunar month and day as one number; 0 when unknown.
-    pub fn lunar(self) -> u16 {
-        u16::from(self.lunar.0) * 100 + u16::from(self.lunar.1)
+    /// Lunar year, month and day as one number; 0 when unknown.
+    pub fn lunar(self) -> u32 {
+        u32::from(self.lunar.0) * 10_000 + u32::from(self.lunar.1) * 100 + u32::from(self.lunar.2)
     }
 
     /// Whether `other` is this day by the lunar calendar: same month and day there, and the year is the lunar one.
     pub fn is_lunar_of(self, other: Self) -> bool {
         let years = self.year.abs_diff(other.year);
-        other.lunar != (0, 0) && (self.month, self.day) == other.lunar && years <= 1
+        other.lunar.1 != 0 && (self.month, self.day) == (other.lunar.1, other.lunar.2) && years <= 1
     }
 }
 
