@@ -10,6 +10,20 @@ use crate::{
 /// Marker that the exports are complete.
 const COMPLETE: &str = "truth/summary.json";
 
+/// Systems that drop files.
+const FILES: [&str; 10] = [
+    "funeral",
+    "senior-allowance",
+    "fund-payment",
+    "disclosure",
+    "veterans-placement",
+    "veterans-benefit",
+    "tekun",
+    "assist-oversight",
+    "rural-welfare",
+    "grassroots-registry",
+];
+
 /// Writes the exports under `dir`, unless an earlier run of the same size and seed has done so.
 pub async fn write(
     dir: &Path,
@@ -30,7 +44,10 @@ pub async fn write(
 
 /// Copies the files of the file systems into their drop folders, each under its name only when it is complete.
 pub fn hand_in(dir: &Path, inbox: &Path) -> io::Result<()> {
-    for system in ["funeral", "senior-allowance", "fund-payment"] {
+    for system in FILES {
+        if !dir.join(system).is_dir() {
+            continue;
+        }
         let folder = inbox.join(system);
         fs::create_dir_all(&folder)?;
         for entry in fs::read_dir(dir.join(system))? {
