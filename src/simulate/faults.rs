@@ -38,6 +38,8 @@ impl Outcome {
 pub enum Kind {
     /// Identity number whose check character is wrong.
     WrongCheckDigit,
+    /// The same where the row is good without the number: it is left out with a remark.
+    NumberLeftOut,
     /// Fifteen-digit identity number of before 1999.
     OldNumber,
     /// Lower-case `x` as check character.
@@ -75,6 +77,7 @@ impl Kind {
     pub fn word(self) -> &'static str {
         match self {
             Self::WrongCheckDigit => "wrong_check_digit",
+            Self::NumberLeftOut => "number_left_out",
             Self::OldNumber => "old_number",
             Self::LowerCaseX => "lower_case_x",
             Self::ImpossibleDate => "impossible_date",
@@ -110,7 +113,7 @@ impl Kind {
     /// What the hub must do with it.
     pub fn outcome(self) -> Outcome {
         match self {
-            Self::OldNumber | Self::LowerCaseX | Self::NameCut | Self::ThousandHectares => Outcome::Fixed,
+            Self::OldNumber | Self::LowerCaseX | Self::NumberLeftOut | Self::NameCut | Self::ThousandHectares => Outcome::Fixed,
             Self::Repeat => Outcome::Duplicate,
             Self::Stale => Outcome::Superseded,
             Self::WrongCheckDigit | Self::ImpossibleDate | Self::UnknownCode | Self::UnknownDivision => Outcome::Rejected,
@@ -176,6 +179,14 @@ impl Recorded {
         let (name, other_name) = name(&who.name, habits, random);
         let (number, kind) = number(who, habits, random);
         Self { name, number, kind, other_name }
+    }
+
+    /// As a system is judged whose rows do not need the number: a wrong one is left out.
+    pub fn number_optional(mut self) -> Self {
+        if self.kind == Some(Kind::WrongCheckDigit) {
+            self.kind = Some(Kind::NumberLeftOut);
+        }
+        self
     }
 
     /// True when the row would be refused already for its number.

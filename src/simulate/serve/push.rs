@@ -1,14 +1,13 @@
-//! Pushes the simulated disaster reports into the hub, signed, as the reporting system does.
+//! Pushes simulated bodies into the hub, signed, as the systems with webhooks do.
 //!
-//! Eight senders work at once; all reports of one township in one flood go through the same sender, so what the file
-//! has in order stays in order. A report is sent again until the hub has answered, with the same delivery id.
+//! Eight senders work at once; all bodies of one thing (a township in a flood, a call, a request) go through the same sender, so what the
+//! file has in order stays in order. A body is sent again until the hub has answered, with the same delivery id.
 
 use std::path::Path;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::{Client, StatusCode, redirect};
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
@@ -18,15 +17,50 @@ use crate::clock;
 use crate::error::Fault;
 use crate::simulate::Error;
 use crate::simulate::error::{PUSH_FAILED, PUSH_REFUSED, RECORD_BROKEN};
-use crate::simulate::systems::disaster_report::{FILE, SLUG};
+use crate::simulate::systems::{community_platform, disaster_report, hotline, smart_community};
 
-/// The path of the hub's webhook.
-pub const PATH: &str = "/in/disaster-report/report";
+/// A webhook of the hub and who posts to it.
+#[derive(Debug, Clone, Copy)]
+pub struct Webhook {
+    /// The system's slug.
+    pub slug: &'static str,
+    /// The bodies in its folder, one a line.
+    pub file: &'static str,
+    /// Last part of the hub's address.
+    pub path: &'static str,
+    /// What stands before the texts that tell which thing a body is about.
+    pub about: &'static [&'static str],
+}
+
+/// Reports of townships in floods.
+pub const DISASTER_REPORT: Webhook = Webhook {
+    slug: disaster_report::SLUG,
+    file: disaster_report::FILE,
+    path: "report",
+    about: &["\"eventNo\":\"", "\"divisionCode\":\""],
+};
+
+/// All webhooks, that of the disaster reports first.
+pub const WEBHOOKS: [Webhook; 7] = [
+    DISASTER_REPORT,
+    Webhook { slug: hotline::SLUG, file: hotline::FILE, path: "event", about: &["\"callId\":\""] },
+    Webhook { slug: community_platform::SLUG, file: community_platform::FILE, path: "status", about: &["\"requestNo\":\""] },
+    smart(0, &["\"eventId\":\""]),
+    smart(1, &["\"事件编号\":\""]),
+    smart(2, &["\"id\":\""]),
+    smart(3, &["<ID>"]),
+];
+
+const fn smart(dialect: usize, about: &'static [&'static str]) -> Webhook {
+    let (file, path) = (smart_community::FILES[dialect], smart_community::DIALECTS[dialect]);
+    Webhook { slug: smart_community::SLUG, file, path, about }
+}
+
 /// Senders at once.
 const SENDERS: usize = 8;
-/// Reports waiting for one sender.
+/// Bodies waiting for one sender.
 const WAITING: usize = 16;
-/// Sends of one report before the push gives up.
+/// Sends of one body before the push gives up.
 const ATTEMPTS: u32 = 8;
 /// Time for one request, answer included.
 const REQUEST_LIMIT: Duration = Duration::from_secs(10);
@@ -37,24 +71,15 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause, also when the hub asks for more.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// What became of the reports.
+/// What became of the bodies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Pushed {
     /// Answered with 2xx.
     pub accepted: u64,
     /// Answered with 4xx for their content; sending again would not help.
     pub refused: u64,
-    /// Sends beyond the first of a report.
+    /// Sends beyond the first of a body.
     pub retries: u64,
-}
-
-/// The part of a body that decides its sender.
-#[derive(Deserialize)]
-struct Route<'a> {
-    #[serde(rename = "eventNo", borrow)]
-    event: std::borrow::Cow<'a, str>,
-    #[serde(rename = "divisionCode", borrow)]
-    division: std::borrow::Cow<'a, str>,
 }
 
 /// What every sender needs.
@@ -65,18 +90,19 @@ struct Target {
     secret: String,
 }
 
-/// Pushes `<dir>/disaster-report/reports.ndjson` to `base_url` (scheme, host and port). `progress` is called with the
-/// number of reports handed to the senders.
+/// Pushes a webhook's bodies in `dir` to `base_url` (scheme, host and port). `progress` is called with the number of bodies
+/// handed to the senders.
 ///
 /// # Errors
-/// When the file cannot be read, when the hub refuses the signature or the address, or fails all attempts of a report.
-pub async fn push_disaster(
+/// When the file cannot be read, when the hub refuses the signature or the address, or fails all attempts of a body.
+pub async fn push(
     dir: &Path,
+    webhook: Webhook,
     base_url: &str,
     secret: &str,
     progress: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<Pushed, Error> {
-    let url = format!("{}{PATH}", base_url.trim_end_matches('/'));
+    let url = format!("{}/in/{}/{}", base_url.trim_end_matches('/'), webhook.slug, webhook.path);
     let target = Target { client: client()?, url, secret: secret.to_owned() };
     let mut senders = JoinSet::new();
     let mut queues = Vec::new();
@@ -85,7 +111,7 @@ pub async fn push_disaster(
         senders.spawn(sender(target.clone(), reports));
         queues.push(queue);
     }
-    let fed = feed(&dir.join(SLUG).join(FILE), &queues, progress).await;
+    let fed = feed(&dir.join(webhook.slug).join(webhook.file), webhook.about, &queues, progress).await;
     drop(queues);
     let mut total = Pushed::default();
     while let Some(joined) = senders.join_next().await {
@@ -103,14 +129,18 @@ fn client() -> Result<Client, Error> {
 }
 
 /// Reads the file line by line; a full queue holds the reading back, a dead sender ends it.
-async fn feed(path: &Path, queues: &[mpsc::Sender<String>], progress: &(dyn Fn(u64) + Send + Sync)) -> Result<(), Error> {
+async fn feed(
+    path: &Path,
+    about: &[&str],
+    queues: &[mpsc::Sender<String>],
+    progress: &(dyn Fn(u64) + Send + Sync),
+) -> Result<(), Error> {
     let file = tokio::fs::File::open(path).await.map_err(Error::file(path))?;
     let mut lines = BufReader::new(file).lines();
     let mut read = 0;
     while let Some(line) = lines.next_line().await.map_err(Error::file(path))? {
         read += 1;
-        let route = serde_json::from_str::<Route<'_>>(&line).map_err(|_| broken(path, read))?;
-        let lane = lane(&route.event, &route.division, queues.len());
+        let lane = lane(&line, about, queues.len()).ok_or_else(|| broken(path, read))?;
         if queues[lane].send(line).await.is_err() {
             // The sender has given up; its error is the one to tell.
             return Ok(());
@@ -120,9 +150,15 @@ async fn feed(path: &Path, queues: &[mpsc::Sender<String>], progress: &(dyn Fn(u
     Ok(())
 }
 
-fn lane(event: &str, division: &str, lanes: usize) -> usize {
-    let digest = Sha256::digest(format!("{event}/{division}"));
-    usize::from(digest[0]) % lanes
+/// The sender of a body, by the texts that stand behind the marks; nothing where a mark is missing.
+fn lane(body: &str, about: &[&str], lanes: usize) -> Option<usize> {
+    let mut digest = Sha256::new();
+    for mark in about {
+        let rest = &body[body.find(mark)? + mark.len()..];
+        digest.update(rest.split(['"', '<']).next()?);
+        digest.update("/");
+    }
+    Some(usize::from(digest.finalize()[0]) % lanes)
 }
 
 async fn sender(target: Target, mut reports: mpsc::Receiver<String>) -> Result<Pushed, Error> {
@@ -136,7 +172,7 @@ async fn sender(target: Target, mut reports: mpsc::Receiver<String>) -> Result<P
     Ok(pushed)
 }
 
-/// Sends one report until it is answered. Gives whether it was accepted, and the retries.
+/// Sends one body until it is answered. Gives whether it was accepted, and the retries.
 async fn deliver(target: &Target, body: &str) -> Result<(bool, u32), Error> {
     let delivery = hex::encode(&Sha256::digest(body)[..16]);
     let mut pause = FIRST_PAUSE;
@@ -156,7 +192,7 @@ async fn deliver(target: &Target, body: &str) -> Result<(bool, u32), Error> {
         tokio::time::sleep(wait).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
-    Err(failed("the hub did not take a report"))
+    Err(failed("the hub did not take a body"))
 }
 
 struct Reply {
@@ -169,7 +205,7 @@ async fn attempt(target: &Target, body: &str, delivery: &str) -> Result<Reply, r
     let request = target
         .client
         .post(&target.url)
-        .header("content-type", "application/json")
+        .header("content-type", if body.starts_with('<') { "application/xml" } else { "application/json" })
         .header("x-signature", sign(&target.secret, &timestamp, body))
         .header("x-timestamp", timestamp)
         .header("x-delivery-id", delivery)
@@ -194,8 +230,8 @@ fn again(status: StatusCode) -> bool {
 }
 
 fn broken(path: &Path, row: u64) -> Error {
-    let fault = Fault::new(RECORD_BROKEN, "the line is no simulated report").in_file(path.display().to_string()).at_row(row);
-    Error::refused(fault.expected("a JSON object with `eventNo` and `divisionCode`").hint("write the export again"))
+    let fault = Fault::new(RECORD_BROKEN, "the line is no simulated body").in_file(path.display().to_string()).at_row(row);
+    Error::refused(fault.expected("a body that names what it is about").hint("write the export again"))
 }
 
 fn failed(message: &str) -> Error {
@@ -203,6 +239,6 @@ fn failed(message: &str) -> Error {
 }
 
 fn refused(status: StatusCode) -> Error {
-    let fault = Fault::new(PUSH_REFUSED, format!("the hub answered `{}` to a signed report", status.as_u16()));
-    Error::refused(fault.hint("check the shared secret, the clocks, and that the system `disaster-report` is configured"))
+    let fault = Fault::new(PUSH_REFUSED, format!("the hub answered `{}` to a signed body", status.as_u16()));
+    Error::refused(fault.hint("check the shared secret, the clocks, and that the system is configured"))
 }

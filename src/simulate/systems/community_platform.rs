@@ -47,21 +47,22 @@ impl CommunityPlatform {
     }
 
     fn request(&mut self, person: &Person, family: &Family, random: &mut Random, truth: &mut Truth) -> Result<(), Error> {
-        let recorded = Recorded::draw(&person.who, HABITS, random);
+        let recorded = Recorded::draw(&person.who, HABITS, random).number_optional();
         let day = days_before(self.start.today, random.between(8, 60));
         let second = working_hour(random);
         let item = random.pick(&ITEMS);
         let key = format!("SQ{}{}{:08}", family.place.county(), compact(day), person.who.no);
         let clerk = names::full(People::Han, names::surname(People::Han, random), random.chance(3_000), 1985, None, random);
         let mut body = json!({
-            "requestNo": key, "itemCode": item, "deptCode": &item[..2], "divisionCode": family.place.code,
+            "requestNo": key, "itemCode": item, "deptCode": &item[..2], "communityCode": family.place.code,
             "applicant": { "name": recorded.name, "idCard": recorded.number, "mobile": person.mobile },
             "operator": clerk, "score": Value::Null,
         });
-        for step in 0..=random.index(STEPS.len()) {
-            body["status"] = json!(STEPS[step]);
+        let reached = random.index(STEPS.len());
+        for (step, name) in STEPS.iter().enumerate().take(reached + 1) {
+            body["status"] = json!(name);
             body["stepTime"] = json!(moment(days_before(day, -i64::try_from(step).unwrap_or(0)), second));
-            if STEPS[step] == "已评价" {
+            if *name == "已评价" {
                 body["score"] = json!(random.between(3, 5));
             }
             self.step(&key, body.clone(), (person, &recorded), random, truth)?;
@@ -83,8 +84,8 @@ impl CommunityPlatform {
         let kind = faults::plant(recorded.kind, &offers, random);
         match kind {
             Some(Kind::ImpossibleDate) => body["stepTime"] = json!("2017-02-30 10:00:00"),
-            Some(Kind::UnknownCode) => body["itemCode"] = json!("01999"),
-            Some(Kind::UnknownDivision) => body["divisionCode"] = json!("229999001001"),
+            Some(Kind::UnknownCode) => body["itemCode"] = json!("02099"),
+            Some(Kind::UnknownDivision) => body["communityCode"] = json!("229999001001"),
             _ => {}
         }
         let twice = kind.is_none() && random.chance(faults::REPEAT);

@@ -34,8 +34,9 @@ const ORDERED: u64 = 1_200;
 const MASKED: u64 = 1_500;
 /// Persons of the province per home; in the province it is sixteen thousand.
 const PERSONS_PER_ORG: u64 = 100;
-const SERVICES: [&str; 5] = ["meal", "clean", "bath", "nurse", "chat"];
-const STATES: [(&str, u64); 4] = [("finished", 75), ("serving", 10), ("accepted", 10), ("cancelled", 5)];
+const SERVICES: [&str; 6] = ["助餐", "助洁", "助浴", "助医", "康复护理", "精神慰藉"];
+/// Orders of ten thousand that are done.
+const DONE: u64 = 7_500;
 
 /// The system under way.
 pub struct Eldercare {
@@ -56,16 +57,15 @@ impl Eldercare {
 
     fn order(&mut self, elder: &Person, place: Place, truth: &mut Truth) -> Result<(), Error> {
         let mut random = Random::new(self.start.seed, SLUG, elder.who.no);
-        let mut recorded = Recorded::draw(&elder.who, HABITS, &mut random);
+        let mut recorded = Recorded::draw(&elder.who, HABITS, &mut random).number_optional();
         if random.chance(MASKED) {
             // Nobody can see whether a masked number is right.
             (recorded.number, recorded.kind) = (masked(&elder.who.number), None);
         }
         let kind = faults::plant(recorded.kind, &[Kind::ImpossibleDate, Kind::UnknownCode], &mut random);
-        let state = random.weighted(&STATES);
         let created = days_before(self.start.today, random.between(2, 60));
         let second = random.between(8 * 3_600, 15 * 3_600);
-        let done = state == "finished";
+        let done = random.chance(DONE);
         let key = format!("YL{}{:08}", iso_date(created).replace('-', ""), elder.who.no);
         let finished = time(created, second + random.between(1_800, 9_000), &mut random);
         let finished = if kind == Some(Kind::ImpossibleDate) { format!("{}-02-30T10:00:00Z", created.year()) } else { finished };
@@ -73,11 +73,9 @@ impl Eldercare {
         let order = json!({
             "orderNo": key,
             "orgId": org_id(random.below(orgs(self.start.persons))),
-            "elderName": recorded.name,
             "elderIdCard": recorded.number,
-            "serviceType": if kind == Some(Kind::UnknownCode) { "skydiving" } else { random.pick(&SERVICES) },
+            "serviceType": if kind == Some(Kind::UnknownCode) { "陪聊" } else { random.pick(&SERVICES) },
             "divisionCode": place.code,
-            "status": if closed { "finished" } else { state },
             "createdAt": time(created, second, &mut random),
             "finishedAt": if closed { Value::String(finished) } else { Value::Null },
             "score": if done && random.chance(7_000) { json!(random.between(3, 5)) } else { Value::Null },
@@ -100,13 +98,14 @@ impl Eldercare {
         let org = json!({
             "orgId": key,
             "name": format!("{}{}", place.township_name.trim_end_matches("办事处"), if day_care { "日间照料中心" } else { "养老院" }),
-            "type": if kind == Some(Kind::UnknownCode) { "castle" } else if day_care { "daycare" } else { "home" },
+            "type": if kind == Some(Kind::UnknownCode) { "宾馆" } else if day_care { "日间照料中心" } else { "养老机构" },
             "divisionCode": if kind == Some(Kind::UnknownDivision) { "229999001001" } else { place.code },
             "beds": beds,
             "occupied": random.below(beds + 1),
             "head": names::full(People::Han, surname, random.chance(5_000), 1968, None, &mut random),
             "phone": numbers::mobile(5_000_000 + ordinal),
-            "status": "open",
+            "designated": random.chance(8_000),
+            "status": random.pick(&["运营", "运营", "运营", "停业"]),
             "updatedAt": time(updated, random.between(30_000, 60_000), &mut random),
         });
         let line = self.orgs.push(&org)?;

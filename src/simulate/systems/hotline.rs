@@ -71,8 +71,9 @@ impl Hotline {
             event["seq"] = json!(step + 1);
             event["status"] = json!(if advice { "当场答复" } else { STEPS[step] });
             event["eventTime"] = json!(moment(days_before(day, -i64::try_from(step).unwrap_or(0)), second));
-            let late = disorder && step + 2 == steps;
-            self.event(&key, event.clone(), late, caller, random, truth)?;
+            // A refused event could not supersede one: calls in disorder are without other faults.
+            let fault = if disorder { Some((step + 2 == steps).then_some(Kind::Stale)) } else { None };
+            self.event(&key, event.clone(), fault, caller, random, truth)?;
         }
         Ok(())
     }
@@ -81,20 +82,20 @@ impl Hotline {
         &mut self,
         key: &str,
         mut event: Value,
-        late: bool,
+        fault: Option<Option<Kind>>,
         caller: &Person,
         random: &mut Random,
         truth: &mut Truth,
     ) -> Result<(), Error> {
         let offers = [Kind::ImpossibleDate, Kind::UnknownCode, Kind::UnknownDivision];
-        let kind = if late { Some(Kind::Stale) } else { faults::plant(None, &offers, random) };
+        let kind = fault.unwrap_or_else(|| faults::plant(None, &offers, random));
         match kind {
             Some(Kind::ImpossibleDate) => event["eventTime"] = json!("2017-02-30 10:00:00"),
             Some(Kind::UnknownCode) => event["category"] = json!("77"),
             Some(Kind::UnknownDivision) => event["divisionCode"] = json!("229999001001"),
             _ => {}
         }
-        let twice = kind.is_none() && random.chance(faults::REPEAT);
+        let twice = fault.is_none() && kind.is_none() && random.chance(faults::REPEAT);
         for pass in 0..=u8::from(twice) {
             let line = self.out.push(&event)?;
             let spot = Spot { system: SLUG, object: OBJECT, file: FILE, row: line, key, parent: "" };

@@ -96,7 +96,8 @@ impl Marriage {
         let key = format!("{}{:09}", family.place.county(), self.rows);
         let his = Recorded::draw(&man.who, HABITS, random);
         let hers = Recorded::draw(&woman.who, HABITS, random);
-        let wrong = [&his, &hers].into_iter().find(|recorded| recorded.refused()).or(Some(&his).filter(|his| his.kind.is_some()));
+        let wrong =
+            [&his, &hers].into_iter().find(|recorded| recorded.refused()).or_else(|| Some(&his).filter(|his| his.kind.is_some()));
         let numbers = wrong.unwrap_or(&hers).kind;
         let kind = faults::plant(numbers, &[Kind::UnknownCode, Kind::UnknownDivision], random);
         let office = if kind == Some(Kind::UnknownDivision) { "229999" } else { family.place.county() };

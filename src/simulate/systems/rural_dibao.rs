@@ -203,5 +203,5 @@ fn money(yuan: u64) -> String {
 /// `2017Q3`.
 fn quarter(month: Month) -> String {
     let day = month.day(1);
-    format!("{:04}Q{}", day.year(), (u8::from(day.month()) + 2) / 3)
+    format!("{:04}Q{}", day.year(), u8::from(day.month()).div_ceil(3))
 }

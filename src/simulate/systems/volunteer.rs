@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Start, System};
 use crate::clock::iso_date;
 use crate::simulate::Error;
-use crate::simulate::calendar::{age, days_before, moment, working_hour};
+use crate::simulate::calendar::{age, days_before};
 use crate::simulate::faults::{self, Kind};
 use crate::simulate::numbers;
 use crate::simulate::places::{Place, Places};
@@ -25,14 +25,7 @@ pub const FILE: &str = "records.ndjson";
 const OBJECT: &str = "records";
 /// Persons of ten thousand who served in the last months.
 const SERVES: u64 = 450;
-const PROJECTS: [(&str, &str); 6] = [
-    ("elder", "陪伴空巢老人"),
-    ("community", "社区环境清洁"),
-    ("disaster", "洪灾物资搬运"),
-    ("poverty", "贫困家庭走访"),
-    ("other", "交通文明劝导"),
-    ("elder", "老年手机课堂"),
-];
+const PROJECTS: [&str; 6] = ["陪伴空巢老人", "社区环境清洁", "洪灾物资搬运", "贫困家庭走访", "交通文明劝导", "老年手机课堂"];
 
 /// The system under way.
 pub struct Volunteer {
@@ -56,21 +49,19 @@ impl Volunteer {
         let key = self.id.to_string();
         let kind = faults::plant(None, &[Kind::ImpossibleDate, Kind::UnknownDivision, Kind::NegativeCount], random);
         let project = random.index(PROJECTS.len());
-        let (service, name) = PROJECTS[project];
         let day = days_before(self.start.today, random.between(1, 90));
         let hours = [1.0, 1.5, 2.0, 3.0, 4.0, 8.0][random.index(6)];
+        // The place is that of the organisation, else the province at the head of the volunteer number: 19 is none.
+        let nowhere = kind == Some(Kind::UnknownDivision);
         let organisation = numbers::uscc('2', place.county(), 1 + random.below(40));
         let record = json!({
             "id": self.id,
-            "volunteerNo": format!("22{:010}", person.who.no),
+            "volunteerNo": format!("{}{:010}", if nowhere { "19" } else { "22" }, person.who.no),
             "projectId": format!("P{:04}", project + 1),
-            "projectName": name,
-            "serviceType": service,
-            "divisionCode": if kind == Some(Kind::UnknownDivision) { "229999001001" } else { place.code },
+            "projectName": PROJECTS[project],
             "hours": if kind == Some(Kind::NegativeCount) { -hours } else { hours },
             "serviceDate": if kind == Some(Kind::ImpossibleDate) { format!("{}-02-30", day.year()) } else { iso_date(day) },
-            "orgId": if random.chance(8_000) { organisation } else { String::new() },
-            "updatedAt": moment(day, working_hour(random)),
+            "orgId": if !nowhere && random.chance(8_000) { organisation } else { String::new() },
         });
         let line = self.out.push(&record)?;
         let spot = Spot { system: SLUG, object: OBJECT, file: FILE, row: line, key: &key, parent: "" };
