@@ -10,7 +10,9 @@ mod fixed;
 mod hub;
 mod pull;
 mod push;
+mod soap;
 mod sql;
+mod vendor;
 
 use hub::Hub;
 
@@ -34,4 +36,4 @@ macro_rules! sources {
     )*};
 }
 
-sources! { csv dbf fixed pull push sql }
+sources! { csv dbf fixed pull push soap sql vendor }

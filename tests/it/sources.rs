@@ -20,9 +20,12 @@ use civilhub::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+mod dialects;
 mod file;
 mod http;
+mod soap;
 mod sql;
+mod tokens;
 
 /// A store and an inbox of their own.
 struct Place {
