@@ -108,7 +108,7 @@ impl Faults {
             .copied()
             .filter(|index| record.is_some() || self.lines[*index].object.eq_ignore_ascii_case(object))
             .collect();
-        candidates.iter().find(|index| !self.found[**index]).or(candidates.first()).copied()
+        candidates.iter().find(|index| !self.found[**index]).or_else(|| candidates.first()).copied()
     }
 
     fn verdict((system, faults): (String, Self)) -> Verdict {

@@ -35,7 +35,6 @@ const HOSPITAL_NAMES: [&str; 4] = ["人民医院", "中医院", "第二医院", 
 pub struct MedAid {
     start: Start,
     pages: Pages,
-    rows: u64,
 }
 
 /// A bill in fen.
@@ -52,7 +51,7 @@ impl MedAid {
     /// Starts without a page.
     pub fn open(start: Start) -> Self {
         let pages = Pages::new(&start.folder, SETTLE);
-        Self { start, pages, rows: 0 }
+        Self { start, pages }
     }
 
     fn visit(&mut self, person: &Person, category: &str, county: &str, truth: &mut Truth) -> Result<(), Error> {
@@ -92,7 +91,6 @@ impl MedAid {
         random: &mut Random,
         truth: &mut Truth,
     ) -> Result<(), Error> {
-        self.rows += 1;
         let off = i64::from(kind == Some(Kind::WrongSum));
         let personal = bill.total - bill.basic - bill.critical - bill.aid + off;
         let discharge = if kind == Some(Kind::ImpossibleDate) { format!("{}0230", left.year()) } else { compact(left) };
@@ -154,7 +152,7 @@ impl System for MedAid {
     }
 
     async fn finish(self: Box<Self>, places: &Places, truth: &mut Truth) -> Result<(), Error> {
-        let Self { start, pages: settlements, .. } = *self;
+        let Self { start, pages: settlements } = *self;
         settlements.finish()?;
         let mut pages = Pages::new(&start.folder, HOSPITAL);
         for (county, name) in places.counties() {
