@@ -10,6 +10,7 @@ use crate::{
             mock::Mock,
             pull::{self, ASSIST_HALL, ELDERCARE, VOLUNTEER},
             push::{self, WEBHOOKS},
+            soap::{self, SERVICES},
         },
         systems::{disability_subsidy, econ_verify, marriage, relief_donation, rural_dibao, social_org, temp_aid, urban_dibao},
     },
@@ -44,8 +45,15 @@ pub async fn start(dir: &Path) -> Result<(Vec<Mock>, Vec<(String, String)>), Err
         values.push((variable(system.slug, "TOKEN"), pull::TOKEN.to_owned()));
         mocks.push(mock);
     }
+    for slug in SERVICES {
+        let mock = soap::serve(dir, slug, ([127, 0, 0, 1], 0).into()).await?;
+        values.push((variable(slug, "URL"), format!("http://{}/", mock.address)));
+        values.push((variable(slug, "USER"), soap::USER.to_owned()));
+        values.push((variable(slug, "PASSWORD"), soap::USER.to_owned()));
+        mocks.push(mock);
+    }
     for webhook in WEBHOOKS {
-        values.push((variable(webhook.slug, "SECRET"), PUSH_SECRET.to_owned()));
+        values.push((format!("{}_SECRET", webhook.secret), PUSH_SECRET.to_owned()));
     }
     Ok((mocks, values))
 }

@@ -60,6 +60,10 @@ pub enum Kind {
     NegativeCount,
     /// A sum of money below zero.
     NegativeAmount,
+    /// An identity number in a numeric cell, whose last digits a spreadsheet has made zero.
+    NumberAsNumber,
+    /// Words where a whole number is due.
+    WordsForNumber,
     /// Parts of a bill that do not add up to it.
     WrongSum,
     /// Social credit code whose check character is wrong.
@@ -88,6 +92,8 @@ impl Kind {
             Self::NameCut => "name_cut",
             Self::NegativeCount => "negative_count",
             Self::NegativeAmount => "negative_amount",
+            Self::NumberAsNumber => "number_as_number",
+            Self::WordsForNumber => "words_for_number",
             Self::WrongSum => "wrong_sum",
             Self::WrongCreditCode => "wrong_credit_code",
             Self::ThousandHectares => "thousand_hectares",
@@ -106,6 +112,7 @@ impl Kind {
             Self::WrongCheckDigit => WRONG_CHECK_DIGIT,
             Self::OldNumber => OLD_NUMBER,
             Self::WrongCreditCode => WRONG_CREDIT_CODE,
+            Self::NumberAsNumber | Self::WordsForNumber => SPREADSHEET,
             _ => UNKNOWN_CODE,
         }
     }
@@ -118,6 +125,7 @@ impl Kind {
             Self::Stale => Outcome::Superseded,
             Self::WrongCheckDigit | Self::ImpossibleDate | Self::UnknownCode | Self::UnknownDivision => Outcome::Rejected,
             Self::NegativeCount | Self::NegativeAmount | Self::WrongSum | Self::WrongCreditCode => Outcome::Rejected,
+            Self::NumberAsNumber | Self::WordsForNumber => Outcome::Rejected,
             Self::WrongTrailer | Self::WrongControlSum => Outcome::Rejected,
         }
     }
@@ -127,6 +135,8 @@ impl Kind {
 pub const WRONG_CHECK_DIGIT: u64 = 100;
 /// Organisations of ten thousand whose credit code has a wrong check character.
 const WRONG_CREDIT_CODE: u64 = 100;
+/// Rows of ten thousand that a spreadsheet or whoever filled it in has spoiled.
+const SPREADSHEET: u64 = 100;
 /// Rows of ten thousand with an impossible date.
 pub const IMPOSSIBLE_DATE: u64 = 30;
 /// Rows of ten thousand with a code outside its list.

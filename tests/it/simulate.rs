@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panic")]
 
+mod systems;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -87,12 +89,11 @@ async fn options_are_checked_all_at_once() {
 async fn a_demo_has_tens_of_thousands_of_records() {
     let (_dir, summary) = export(5, 20_000).await;
     let rows: u64 = summary.systems.values().map(|system| system.rows).sum();
-    assert!((30_000..60_000).contains(&rows), "{rows} rows");
-    assert_eq!(summary.systems.len(), 6);
+    assert!((60_000..160_000).contains(&rows), "{rows} rows");
     for (slug, system) in &summary.systems {
-        assert!(system.rows > 300, "{slug} has {} rows", system.rows);
         assert_eq!(system.objects.values().sum::<u64>(), system.rows);
-        assert!(system.rejected > 0, "{slug} has no refused row");
+        // One row of a hundred is refused, or fewer: the smallest systems may have none.
+        assert!(system.rows < 300 || system.rejected > 0, "{slug} has no refused row");
     }
 }
 

@@ -134,7 +134,7 @@ fn parse(line: String, updated: &str) -> Option<(i64, Box<RawValue>)> {
 }
 
 /// The second of a time in any of the systems' forms, or the number itself.
-fn place(text: &str) -> Option<i64> {
+pub(super) fn place(text: &str) -> Option<i64> {
     if let Ok(number) = text.parse() {
         return Some(number);
     }

@@ -28,48 +28,56 @@ pub struct Webhook {
     pub file: &'static str,
     /// Last part of the hub's address.
     pub path: &'static str,
+    /// Names the secret in the adapter: `HOTLINE` for `HOTLINE_SECRET`.
+    pub secret: &'static str,
+    /// Headers of signature, time and delivery.
+    pub headers: [&'static str; 3],
     /// What stands before the texts that tell which thing a body is about.
     pub about: &'static [&'static str],
 }
+
+/// The headers most senders use.
+const HEADERS: [&str; 3] = ["x-signature", "x-timestamp", "x-delivery-id"];
 
 /// Reports of townships in floods.
 pub const DISASTER_REPORT: Webhook = Webhook {
     slug: disaster_report::SLUG,
     file: disaster_report::FILE,
     path: "report",
+    secret: "DISASTER_REPORT",
+    headers: HEADERS,
     about: &["\"eventNo\":\"", "\"divisionCode\":\""],
 };
 
 /// All webhooks, that of the disaster reports first.
 pub const WEBHOOKS: [Webhook; 7] = [
     DISASTER_REPORT,
-    Webhook { slug: hotline::SLUG, file: hotline::FILE, path: "event", about: &["\"callId\":\""] },
-    Webhook { slug: community_platform::SLUG, file: community_platform::FILE, path: "status", about: &["\"requestNo\":\""] },
-    smart(0, &["\"eventId\":\""]),
-    smart(1, &["\"事件编号\":\""]),
-    smart(2, &["\"id\":\""]),
-    smart(3, &["<ID>"]),
+    Webhook {
+        slug: hotline::SLUG,
+        file: hotline::FILE,
+        path: "event",
+        secret: "HOTLINE",
+        headers: HEADERS,
+        about: &["\"callId\":\""],
+    },
+    Webhook {
+        slug: community_platform::SLUG,
+        file: community_platform::FILE,
+        path: "status",
+        secret: "COMMUNITY_PLATFORM",
+        headers: HEADERS,
+        about: &["\"requestNo\":\""],
+    },
+    smart(0, "SMART_COMMUNITY_DONGZHAN", HEADERS, &["\"eventId\":\""]),
+    smart(1, "SMART_COMMUNITY_JIANGUO", HEADERS, &["\"事件编号\":\""]),
+    smart(2, "SMART_COMMUNITY_FENGMAN", ["x-hub-signature", "x-hub-timestamp", "x-request-id"], &["\"id\":\""]),
+    smart(3, "SMART_COMMUNITY_CHUANYING", ["x-cy-sign", "x-cy-time", "x-cy-id"], &["<ID>"]),
 ];
 
-const fn smart(dialect: usize, about: &'static [&'static str]) -> Webhook {
+const fn smart(dialect: usize, secret: &'static str, headers: [&'static str; 3], about: &'static [&'static str]) -> Webhook {
     let (file, path) = (smart_community::FILES[dialect], smart_community::DIALECTS[dialect]);
-    Webhook { slug: smart_community::SLUG, file, path, about }
+    Webhook { slug: smart_community::SLUG, file, path, secret, headers, about }
 }
-
-/// Senders at once.
-const SENDERS: usize = 8;
-/// Bodies waiting for one sender.
-const WAITING: usize = 16;
-/// Sends of one body before the push gives up.
-const ATTEMPTS: u32 = 8;
-/// Time for one request, answer included.
-const REQUEST_LIMIT: Duration = Duration::from_secs(10);
-/// Time to connect.
-const CONNECT_LIMIT: Duration = Duration::from_secs(3);
-/// First pause before a retry; it doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Longest pause, also when the hub asks for more.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// What became of the bodies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -88,6 +96,7 @@ struct Target {
     client: Client,
     url: String,
     secret: String,
+    headers: [&'static str; 3],
 }
 
 /// Pushes a webhook's bodies in `dir` to `base_url` (scheme, host and port). `progress` is called with the number of bodies
@@ -103,7 +112,7 @@ pub async fn push(
     progress: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<Pushed, Error> {
     let url = format!("{}/in/{}/{}", base_url.trim_end_matches('/'), webhook.slug, webhook.path);
-    let target = Target { client: client()?, url, secret: secret.to_owned() };
+    let target = Target { client: client()?, url, secret: secret.to_owned(), headers: webhook.headers };
     let mut senders = JoinSet::new();
     let mut queues = Vec::new();
     for _ in 0..SENDERS {
@@ -132,13 +141,13 @@ fn client() -> Result<Client, Error> {
 async fn feed(
     path: &Path,
     about: &[&str],
-    queues: &[mpsc::Sender<String>],
+    queues: &[mpsc::Sender<Vec<u8>>],
     progress: &(dyn Fn(u64) + Send + Sync),
 ) -> Result<(), Error> {
     let file = tokio::fs::File::open(path).await.map_err(Error::file(path))?;
-    let mut lines = BufReader::new(file).lines();
+    let mut lines = BufReader::new(file).split(b'\n');
     let mut read = 0;
-    while let Some(line) = lines.next_line().await.map_err(Error::file(path))? {
+    while let Some(line) = lines.next_segment().await.map_err(Error::file(path))? {
         read += 1;
         let lane = lane(&line, about, queues.len()).ok_or_else(|| broken(path, read))?;
         if queues[lane].send(line).await.is_err() {
@@ -151,7 +160,8 @@ async fn feed(
 }
 
 /// The sender of a body, by the texts that stand behind the marks; nothing where a mark is missing.
-fn lane(body: &str, about: &[&str], lanes: usize) -> Option<usize> {
+fn lane(body: &[u8], about: &[&str], lanes: usize) -> Option<usize> {
+    let body = String::from_utf8_lossy(body);
     let mut digest = Sha256::new();
     for mark in about {
         let rest = &body[body.find(mark)? + mark.len()..];
@@ -161,7 +171,7 @@ fn lane(body: &str, about: &[&str], lanes: usize) -> Option<usize> {
     Some(usize::from(digest.finalize()[0]) % lanes)
 }
 
-async fn sender(target: Target, mut reports: mpsc::Receiver<String>) -> Result<Pushed, Error> {
+async fn sender(target: Target, mut reports: mpsc::Receiver<Vec<u8>>) -> Result<Pushed, Error> {
     let mut pushed = Pushed::default();
     while let Some(body) = reports.recv().await {
         let (accepted, retries) = deliver(&target, &body).await?;
@@ -173,7 +183,7 @@ async fn sender(target: Target, mut reports: mpsc::Receiver<String>) -> Result<P
 }
 
 /// Sends one body until it is answered. Gives whether it was accepted, and the retries.
-async fn deliver(target: &Target, body: &str) -> Result<(bool, u32), Error> {
+async fn deliver(target: &Target, body: &[u8]) -> Result<(bool, u32), Error> {
     let delivery = hex::encode(&Sha256::digest(body)[..16]);
     let mut pause = FIRST_PAUSE;
     for retries in 0..ATTEMPTS {
@@ -200,15 +210,16 @@ struct Reply {
     retry_after: Option<Duration>,
 }
 
-async fn attempt(target: &Target, body: &str, delivery: &str) -> Result<Reply, reqwest::Error> {
+async fn attempt(target: &Target, body: &[u8], delivery: &str) -> Result<Reply, reqwest::Error> {
+    let [signature, time, id] = target.headers;
     let timestamp = clock::now().unix_timestamp().to_string();
     let request = target
         .client
         .post(&target.url)
-        .header("content-type", if body.starts_with('<') { "application/xml" } else { "application/json" })
-        .header("x-signature", sign(&target.secret, &timestamp, body))
-        .header("x-timestamp", timestamp)
-        .header("x-delivery-id", delivery)
+        .header("content-type", if body.starts_with(b"<") { "application/xml" } else { "application/json" })
+        .header(signature, sign(&target.secret, &timestamp, body))
+        .header(time, timestamp)
+        .header(id, delivery)
         .body(body.to_owned());
     let response = request.send().await?;
     let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
@@ -216,12 +227,12 @@ async fn attempt(target: &Target, body: &str, delivery: &str) -> Result<Reply, r
 }
 
 /// HMAC-SHA256 in hex over `<timestamp>.<body>`.
-pub fn sign(secret: &str, timestamp: &str, body: &str) -> String {
+pub fn sign(secret: &str, timestamp: &str, body: impl AsRef<[u8]>) -> String {
     // HMAC takes keys of any length (RFC 2104); the error of the trait cannot occur.
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else { return String::new() };
     mac.update(timestamp.as_bytes());
     mac.update(b".");
-    mac.update(body.as_bytes());
+    mac.update(body.as_ref());
     hex::encode(mac.finalize().into_bytes())
 }
 

@@ -9,7 +9,7 @@ use time::Date;
 use super::{Start, System};
 use crate::clock::iso_date;
 use crate::simulate::Error;
-use crate::simulate::calendar::{age, compact, days_before, weekday};
+use crate::simulate::calendar::{age, compact, days_before, moment, weekday, working_hour};
 use crate::simulate::faults::{self, Habits, Kind, Recorded};
 use crate::simulate::places::Places;
 use crate::simulate::population::{Family, Person};
@@ -39,7 +39,7 @@ pub struct ChildAdoption {
 impl ChildAdoption {
     /// Starts without pages.
     pub fn open(start: Start) -> Self {
-        let pages = |operation| Pages::new(&start.folder, operation, "UTF-8");
+        let pages = |operation| Pages::new(&start.folder, operation);
         let (adoptions, children) = (pages(ADOPTIONS), pages(CHILDREN));
         Self { start, adoptions, children }
     }
@@ -47,13 +47,13 @@ impl ChildAdoption {
     fn adopted(&mut self, child: &Person, family: &Family, parents: (&Person, &Person), truth: &mut Truth) -> Result<(), Error> {
         let mut random = Random::new(self.start.seed, SLUG, child.who.no);
         let Some(day) = registered(child, parents, self.start.today, &mut random) else { return Ok(()) };
-        let young = Recorded::draw(&child.who, CHILD_HABITS, &mut random);
+        let young = Recorded::draw(&child.who, CHILD_HABITS, &mut random).number_optional();
         let (him, her) =
             (Recorded::draw(&parents.0.who, HABITS, &mut random), Recorded::draw(&parents.1.who, HABITS, &mut random));
-        let wrong = [&young, &him, &her].into_iter().find(|recorded| recorded.refused());
+        let wrong = [&him, &her].into_iter().find(|recorded| recorded.refused());
         let numbers = wrong.and_then(|recorded| recorded.kind).or(young.kind).or(him.kind).or(her.kind);
         let kind = faults::plant(numbers, &[Kind::ImpossibleDate, Kind::UnknownCode], &mut random);
-        let key = format!("SY{}{}{:06}", family.place.county(), day.year(), child.who.no % 1_000_000);
+        let key = format!("{}-{}-{:08}", family.place.county(), day.year(), child.who.no);
         let date = if kind == Some(Kind::ImpossibleDate) { format!("{}-02-30", day.year()) } else { iso_date(day) };
         let file = self.adoptions.file();
         let row = self.adoptions.push(&[
@@ -67,9 +67,10 @@ impl ChildAdoption {
             ("adopter2Name", &her.name),
             ("adopter2IdCard", &her.number),
             ("registerDate", &date),
-            ("officeCode", family.place.county()),
+            ("officeDivision", &format!("{}000000", family.place.county())),
+            ("updateTime", &moment(day, working_hour(&mut random))),
         ])?;
-        let spot = Spot { system: SLUG, object: ADOPTIONS, file: &file, row, key: &key, parent: "" };
+        let spot = Spot { system: SLUG, object: "ADOPTION", file: &file, row, key: &key, parent: "" };
         truth.tell(&spot, Some((&child.who, &young.note())), kind)?;
         truth.appears(&parents.0.who, &spot, &him.note())?;
         truth.appears(&parents.1.who, &spot, &her.note())
@@ -77,23 +78,25 @@ impl ChildAdoption {
 
     fn in_need(&mut self, child: &Person, family: &Family, truth: &mut Truth) -> Result<(), Error> {
         let mut random = Random::new(self.start.seed, CHILDREN, child.who.no);
-        let recorded = Recorded::draw(&child.who, HABITS, &mut random);
+        let recorded = Recorded::draw(&child.who, HABITS, &mut random).number_optional();
         let kind = faults::plant(recorded.kind, &[Kind::UnknownCode, Kind::UnknownDivision], &mut random);
-        let key = format!("GE{}{:08}", family.place.county(), child.who.no);
+        let key = format!("ET{}{:08}", family.place.county(), child.who.no);
+        let updated = days_before(self.start.today, random.between(1, 50));
         let file = self.children.file();
         let since = compact(days_before(self.start.today, random.between(60, 700)));
         let row = self.children.push(&[
-            ("childNo", &key),
-            ("name", &recorded.name),
-            ("idCard", &recorded.number),
+            ("registerNo", &key),
+            ("adopteeName", &recorded.name),
+            ("adopteeIdCard", &recorded.number),
             ("birthday", &iso_date(child.who.birth)),
-            ("childType", if kind == Some(Kind::UnknownCode) { "9" } else { random.pick(&["1", "2"]) }),
+            ("childKind", if kind == Some(Kind::UnknownCode) { "3" } else { random.pick(&["1", "2"]) }),
             ("divisionCode", if kind == Some(Kind::UnknownDivision) { "229999001001" } else { family.place.code }),
-            ("amount", random.pick(&["600.00", "1000.00"])),
+            ("allowance", random.pick(&["600.00", "1000.00"])),
             ("beginMonth", &since[..6]),
             ("status", random.pick(&["1", "1", "1", "2"])),
+            ("updateTime", &moment(updated, working_hour(&mut random))),
         ])?;
-        let spot = Spot { system: SLUG, object: CHILDREN, file: &file, row, key: &key, parent: "" };
+        let spot = Spot { system: SLUG, object: "CHILD", file: &file, row, key: &key, parent: "" };
         truth.tell(&spot, Some((&child.who, &recorded.note())), kind)
     }
 }

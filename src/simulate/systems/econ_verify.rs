@@ -109,9 +109,8 @@ impl EconVerify {
         let request = Request { no: format!("HD{}{:08}", compact(as_of), family.no), as_of, second };
         let kind = faults::plant(None, &[Kind::UnknownCode, Kind::UnknownDivision], random);
         let reason = random.pick(&["NEW", "NEW", "NEW", "REVIEW", "REVIEW", "COMPLAINT"]);
-        let purpose = if kind == Some(Kind::UnknownCode) { "XX-NEW".to_owned() } else { format!("{category}-{reason}") };
         let division = if kind == Some(Kind::UnknownDivision) { "229999001001" } else { family.place.code };
-        let status = random.pick(&["2", "3", "3", "3", "3"]);
+        let status = if kind == Some(Kind::UnknownCode) { "7" } else { random.pick(&["2", "3", "3", "3", "3"]) };
         let signed = days_before(as_of, random.between(0, 5));
         self.tables.push(
             0,
@@ -120,7 +119,7 @@ impl EconVerify {
                 cell(household),
                 cell(&format!("SQ{}{:08}", family.place.county(), family.no)),
                 cell(&iso_date(signed)),
-                cell(&purpose),
+                cell(&format!("{category}-{reason}")),
                 cell(division),
                 cell(status),
                 cell(&zoned(as_of, second)),

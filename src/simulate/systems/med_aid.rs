@@ -20,18 +20,21 @@ use crate::simulate::write::soap::Pages;
 
 /// The system's slug.
 pub const SLUG: &str = "med-aid";
-const OPERATION: &str = "queryDayFile";
-const OBJECT: &str = "settle";
+const SETTLE: &str = "querySettle";
+const HOSPITAL: &str = "queryHospital";
+/// Designated hospitals of a county.
+const HOSPITALS: u64 = 4;
 const HABITS: Habits = Habits { missing: 0, lower_case_x: true, gbk: true, padded_names: false };
 /// Entitled persons of ten thousand who were in hospital in the last weeks.
 const TREATED: u64 = 1_200;
 const DISEASES: [&str; 8] = ["I63.9", "I25.1", "J18.9", "E11.9", "N18.0", "K80.2", "C34.9", "M51.2"];
 
+const HOSPITAL_NAMES: [&str; 4] = ["人民医院", "中医院", "第二医院", "社区卫生服务中心"];
+
 /// The system under way.
 pub struct MedAid {
     start: Start,
     pages: Pages,
-    rows: u64,
 }
 
 /// A bill in fen.
@@ -47,8 +50,8 @@ struct Bill {
 impl MedAid {
     /// Starts without a page.
     pub fn open(start: Start) -> Self {
-        let pages = Pages::new(&start.folder, OPERATION, "GBK");
-        Self { start, pages, rows: 0 }
+        let pages = Pages::new(&start.folder, SETTLE);
+        Self { start, pages }
     }
 
     fn visit(&mut self, person: &Person, category: &str, county: &str, truth: &mut Truth) -> Result<(), Error> {
@@ -61,14 +64,15 @@ impl MedAid {
         let bill = bill(category, &mut random);
         let visit = format!("ZY{}{:08}", compact(came), person.who.no);
         let dates = (came, left);
+        let hospital = hospital(county, random.below(HOSPITALS));
         let taken_back = kind.is_none() && random.chance(300);
         let flag = if taken_back { "01" } else { "00" };
-        self.row(person, &recorded, category, (county, &visit, "1"), dates, bill, flag, kind, &mut random, truth)?;
+        self.row(person, &recorded, category, (&hospital, &visit, "settle"), dates, bill, flag, kind, &mut random, truth)?;
         if taken_back {
             let Bill { total, in_scope, basic, critical, aid } = bill;
             let twin = Bill { total: -total, in_scope: -in_scope, basic: -basic, critical: -critical, aid: -aid };
-            let flag = random.pick(&["02", "02", "02", "00"]);
-            self.row(person, &recorded, category, (county, &visit, "2"), dates, twin, flag, None, &mut random, truth)?;
+            let flag = random.pick(&["02", "02", "02", ""]);
+            self.row(person, &recorded, category, (&hospital, &visit, "reverse"), dates, twin, flag, None, &mut random, truth)?;
         }
         Ok(())
     }
@@ -79,7 +83,7 @@ impl MedAid {
         person: &Person,
         recorded: &Recorded,
         category: &str,
-        (county, visit, seq): (&str, &str, &str),
+        (hospital, visit, call): (&str, &str, &str),
         (came, left): (Date, Date),
         bill: Bill,
         flag: &str,
@@ -87,19 +91,21 @@ impl MedAid {
         random: &mut Random,
         truth: &mut Truth,
     ) -> Result<(), Error> {
-        self.rows += 1;
-        let hospital = format!("H{county}{:05}", 1 + random.below(4));
         let off = i64::from(kind == Some(Kind::WrongSum));
         let personal = bill.total - bill.basic - bill.critical - bill.aid + off;
         let discharge = if kind == Some(Kind::ImpossibleDate) { format!("{}0230", left.year()) } else { compact(left) };
+        // A settlement is taken back the next morning.
+        let back = i64::from(call == "reverse");
+        let settled = moment(days_before(left, -back), working_hour(random));
         let file = self.pages.file();
         let row = self.pages.push(&[
-            ("hospitalId", &hospital),
+            ("hospitalId", hospital),
             ("visitNo", visit),
-            ("seq", seq),
+            ("seq", "1"),
+            ("callName", call),
             ("idCard", &recorded.number),
-            ("name", &recorded.name),
-            ("category", if kind == Some(Kind::UnknownCode) { "ZZ" } else { category }),
+            ("serviceType", "1"),
+            ("category", if kind == Some(Kind::UnknownCode) { "11" } else { category }),
             ("snapshot", &format!("{}01", &compact(came)[..6])),
             ("insuranceType", "390"),
             ("inDate", &compact(came)),
@@ -112,10 +118,12 @@ impl MedAid {
             ("assistPay", &yuan(bill.aid)),
             ("personalPay", &yuan(personal)),
             ("strikeFlag", flag),
-            ("settleTime", &moment(left, working_hour(random))),
+            ("policyVersion", "JL2017.1"),
+            ("settleTime", &settled),
+            ("updateTime", &settled),
         ])?;
-        let key = format!("{hospital}{visit}{seq}");
-        let spot = Spot { system: SLUG, object: OBJECT, file: &file, row, key: &key, parent: visit };
+        let key = format!("{hospital}{visit}1");
+        let spot = Spot { system: SLUG, object: "SETTLE", file: &file, row, key: &key, parent: visit };
         truth.tell(&spot, Some((&person.who, &recorded.note())), kind)
     }
 }
@@ -131,9 +139,9 @@ impl System for MedAid {
         for person in family.members.iter().filter(|person| person.died.is_none()) {
             let veteran = status::veteran(seed, person, family.place.urban, today).is_some();
             let category = match () {
-                () if kept => "TK",
-                () if poor => "DB",
-                () if veteran => "YF",
+                () if kept => "01",
+                () if poor => "02",
+                () if veteran => "05",
                 () => continue,
             };
             if random.chance(TREATED) {
@@ -143,9 +151,35 @@ impl System for MedAid {
         Ok(())
     }
 
-    async fn finish(self: Box<Self>, _places: &Places, _truth: &mut Truth) -> Result<(), Error> {
-        self.pages.finish()
+    async fn finish(self: Box<Self>, places: &Places, truth: &mut Truth) -> Result<(), Error> {
+        let Self { start, pages: settlements } = *self;
+        settlements.finish()?;
+        let mut pages = Pages::new(&start.folder, HOSPITAL);
+        for (county, name) in places.counties() {
+            for ordinal in 0..HOSPITALS {
+                let file = pages.file();
+                let key = hospital(county, ordinal);
+                let row = pages.push(&[
+                    ("hospitalId", &key),
+                    ("hospitalName", &format!("{name}{}", HOSPITAL_NAMES[usize::try_from(ordinal).unwrap_or(0)])),
+                    ("hospitalType", if ordinal == 3 { "2" } else { "1" }),
+                    ("grade", ["三级乙等", "二级甲等", "二级乙等", "一级甲等"][usize::try_from(ordinal).unwrap_or(0)]),
+                    ("divisionCode", &format!("{county}000000")),
+                    ("contractBegin", "20170101"),
+                    ("contractEnd", "20171231"),
+                    ("status", "1"),
+                    ("updateTime", "2017-01-01 00:00:00"),
+                ])?;
+                let spot = Spot { system: SLUG, object: "HOSPITAL", file: &file, row, key: &key, parent: "" };
+                truth.tell(&spot, None, None)?;
+            }
+        }
+        pages.finish()
     }
+}
+
+fn hospital(county: &str, ordinal: u64) -> String {
+    format!("{county}H{:05}", ordinal + 1)
 }
 
 /// A bill whose aid is what the policy gives below all caps: the whole rest in extreme poverty, seventy of a hundred else.
@@ -155,7 +189,7 @@ fn bill(category: &str, random: &mut Random) -> Bill {
     let basic = in_scope * 55 / 100;
     let critical = if in_scope > 1_000_000 { (in_scope - 1_000_000) / 2 } else { 0 };
     let base = in_scope - basic - critical;
-    let aid = if category == "TK" { base } else { (base * 70 + 50) / 100 };
+    let aid = if category == "01" { base } else { (base * 70 + 50) / 100 };
     Bill { total, in_scope, basic, critical, aid }
 }
 

@@ -11,6 +11,7 @@ use super::truth::Truth;
 use super::{Error, Options};
 
 pub mod assist_hall;
+pub mod assist_oversight;
 pub mod child_adoption;
 pub mod community_platform;
 pub mod disability_subsidy;
@@ -20,11 +21,13 @@ pub mod econ_verify;
 pub mod eldercare;
 pub mod fund_payment;
 pub mod funeral;
+pub mod grassroots_registry;
 pub mod hotline;
 pub mod marriage;
 pub mod med_aid;
 pub mod relief_donation;
 pub mod rural_dibao;
+pub mod rural_welfare;
 pub mod senior_allowance;
 pub mod shelter;
 pub mod smart_community;
@@ -90,6 +93,9 @@ pub async fn open(options: &Options) -> Result<Vec<Box<dyn System>>, Error> {
         Box::new(med_aid::MedAid::open(start(options, med_aid::SLUG)?)),
         Box::new(child_adoption::ChildAdoption::open(start(options, child_adoption::SLUG)?)),
         Box::new(shelter::Shelter::open(start(options, shelter::SLUG)?)),
+        Box::new(assist_oversight::AssistOversight::open(start(options, assist_oversight::SLUG)?)),
+        Box::new(rural_welfare::RuralWelfare::open(start(options, rural_welfare::SLUG)?)),
+        Box::new(grassroots_registry::GrassrootsRegistry::open(start(options, grassroots_registry::SLUG)?)),
     ])
 }
 

@@ -18,6 +18,7 @@ use crate::simulate::write::soap::Pages;
 /// The system's slug.
 pub const SLUG: &str = "shelter";
 const OPERATION: &str = "queryRescue";
+const OBJECT: &str = "RESCUE";
 const HABITS: Habits = Habits { missing: 5_500, lower_case_x: true, gbk: true, padded_names: false };
 /// Persons of ten thousand picked up in the last months.
 const PICKED_UP: u64 = 120;
@@ -32,13 +33,13 @@ pub struct Shelter {
 impl Shelter {
     /// Starts without a page.
     pub fn open(start: Start) -> Self {
-        let pages = Pages::new(&start.folder, OPERATION, "GBK");
+        let pages = Pages::new(&start.folder, OPERATION);
         Self { start, pages }
     }
 
     fn rescue(&mut self, person: &Person, county: &str, truth: &mut Truth) -> Result<(), Error> {
         let mut random = Random::new(self.start.seed, SLUG, person.who.no);
-        let mut recorded = Recorded::draw(&person.who, HABITS, &mut random);
+        let mut recorded = Recorded::draw(&person.who, HABITS, &mut random).number_optional();
         if recorded.number.is_empty() && random.chance(3_000) {
             random.pick(&NICKNAMES).clone_into(&mut recorded.name);
             recorded.other_name = true;
@@ -60,9 +61,13 @@ impl Shelter {
             ("idCard", &recorded.number),
             ("enterTime", &came),
             ("leaveTime", &left),
-            ("reason", if kind == Some(Kind::UnknownCode) { "77" } else { random.pick(&["01", "02", "02", "04", "99"]) }),
+            ("reason", if kind == Some(Kind::UnknownCode) { "07" } else { random.pick(&["01", "02", "02", "03", "04", "99"]) }),
+            ("outcome", if left.is_empty() { "" } else { random.pick(&["01", "01", "03", "05", "02"]) }),
+            ("features", if recorded.number.is_empty() { random.pick(&["", "男装，约五十岁", "左手有疤"]) } else { "" }),
+            ("isMinor", if age(person.who.birth, day) < 18 { "1" } else { "0" }),
+            ("updateTime", &moment(day, second)),
         ])?;
-        let spot = Spot { system: SLUG, object: OPERATION, file: &file, row, key: &key, parent: "" };
+        let spot = Spot { system: SLUG, object: OBJECT, file: &file, row, key: &key, parent: "" };
         truth.tell(&spot, Some((&person.who, &recorded.note())), kind)
     }
 }

@@ -79,6 +79,9 @@ impl SocialOrg {
             code.push(last);
         }
         let registered = days_before(self.start.today, random.between(60, 4_000));
+        if kind.is_none() && registered.year() < 2016 && random.chance(500) {
+            code.clear();
+        }
         let capital = if letter == "3" { 200 + random.below(800) } else { 3 + random.below(30) };
         let changed = moment(days_before(self.start.today, random.between(1, 59)), working_hour(random) + FAST);
         self.tables.push(

@@ -1,4 +1,4 @@
-//! `tekun`: a FoxPro client at every county, one DBF with its memo file each, zipped once a month.
+//! `tekun`: a FoxPro client at every county; once a month one archive of a DBF and a memo file each.
 //!
 //! Quirks: GBK; full-width spaces inside names of two characters; the code page byte is there in some counties only; rows taken
 //! back stay with the deleted mark; remarks are in the memo; day fields may be blank.
@@ -9,14 +9,15 @@ use async_trait::async_trait;
 
 use super::{Start, System};
 use crate::simulate::Error;
-use crate::simulate::calendar::compact;
+use crate::simulate::calendar::{Month, compact};
 use crate::simulate::faults::{self, Habits, Kind, Recorded};
 use crate::simulate::places::Places;
 use crate::simulate::population::Family;
 use crate::simulate::random::Random;
 use crate::simulate::status::{self, Tekun as Support};
 use crate::simulate::truth::{Spot, Truth};
-use crate::simulate::write::dbf::{CodePage, Field, Table};
+use crate::simulate::write::dbf::{CodePage, Field, Memos, Table};
+use crate::simulate::write::zip::{Archive, Names};
 
 /// The system's slug.
 pub const SLUG: &str = "tekun";
@@ -40,7 +41,7 @@ const REMARKS: [&str; 4] = ["", "", "无儿无女，由侄子照看。", "视力
 /// The system under way.
 pub struct Tekun {
     start: Start,
-    counties: BTreeMap<&'static str, Table>,
+    counties: BTreeMap<&'static str, (Table, Memos)>,
 }
 
 impl Tekun {
@@ -52,28 +53,30 @@ impl Tekun {
     fn person(&mut self, family: &Family, support: &Support, truth: &mut Truth) -> Result<(), Error> {
         let person = &family.members[0];
         let mut random = Random::new(self.start.seed, SLUG, person.who.no);
-        let recorded = Recorded::draw(&person.who, HABITS, &mut random);
+        let recorded = Recorded::draw(&person.who, HABITS, &mut random).number_optional();
         let kind = faults::plant(recorded.kind, &[Kind::UnknownCode, Kind::UnknownDivision], &mut random);
         let home = format!("{}中心敬老院", family.place.township_name.trim_end_matches("办事处"));
         let mode = if support.housed { "1" } else { "2" };
+        let county = family.place.county();
+        let (table, memos) = self.counties.entry(county).or_insert_with(|| (Table::new(&FIELDS), Memos::default()));
+        let remark = random.pick(&REMARKS);
+        let memo = if remark.is_empty() { String::new() } else { memos.push(remark) };
         let values = [
             recorded.name.clone(),
             if person.who.man { "男" } else { "女" }.to_owned(),
             recorded.number.clone(),
-            if random.chance(300) { String::new() } else { compact(person.who.birth) },
-            if kind == Some(Kind::UnknownCode) { "7" } else { mode }.to_owned(),
+            if recorded.kind.is_none() && random.chance(300) { String::new() } else { compact(person.who.birth) },
+            if kind == Some(Kind::UnknownCode) { "3" } else { mode }.to_owned(),
             support.self_care.to_string(),
             if support.housed { home } else { String::new() },
             format!("{}.00", support.yuan),
             if support.housed { compact(support.since) } else { String::new() },
             if kind == Some(Kind::UnknownDivision) { "229999001" } else { family.place.township() }.to_owned(),
-            random.pick(&REMARKS).to_owned(),
+            memo,
         ];
         let deleted = kind.is_none() && (person.died.is_some() || random.chance(200));
-        let county = family.place.county();
-        let table = self.counties.entry(county).or_insert_with(|| Table::new(&FIELDS));
         let row = table.push(&values, deleted);
-        let file = format!("{OBJECT}{county}.DBF");
+        let file = format!("{}/{OBJECT}{county}.DBF", archive(self.start.today));
         let spot = Spot { system: SLUG, object: OBJECT, file: &file, row, key: &recorded.number, parent: "" };
         if deleted {
             truth.deleted(&spot);
@@ -89,10 +92,19 @@ impl System for Tekun {
     }
 
     async fn finish(self: Box<Self>, _places: &Places, _truth: &mut Truth) -> Result<(), Error> {
-        for (place, (county, table)) in self.counties.into_iter().enumerate() {
+        let path = self.start.folder.join(archive(self.start.today));
+        let mut zip = Archive::new(Names::Gbk);
+        for (place, (county, (table, memos))) in self.counties.into_iter().enumerate() {
             let code_page = if place % 2 == 0 { CodePage::Gbk } else { CodePage::Unmarked };
-            table.write(&self.start.folder.join(format!("{OBJECT}{county}.DBF")), self.start.today, code_page)?;
+            let table = table.bytes(self.start.today, code_page);
+            zip.push(&format!("{OBJECT}{county}.DBF"), &table).map_err(Error::file(&path))?;
+            zip.push(&format!("{OBJECT}{county}.FPT"), &memos.bytes()).map_err(Error::file(&path))?;
         }
-        Ok(())
+        std::fs::write(&path, zip.bytes()).map_err(Error::file(&path))
     }
+}
+
+/// `TK201707.ZIP`.
+fn archive(today: time::Date) -> String {
+    format!("{OBJECT}{}.ZIP", Month::of(today).text())
 }

@@ -10,3 +10,5 @@ pub mod lines;
 pub mod soap;
 pub mod sqlite;
 pub mod tables;
+pub mod xlsx;
+pub mod zip;

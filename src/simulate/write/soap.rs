@@ -1,13 +1,13 @@
 //! Answers of a SOAP service, a document a page: an envelope in UTF-8 whose payload is a second XML document in CDATA.
 //!
-//! The payload may declare GBK although its bytes are those of the envelope, as the services of the time did.
+//! The payload declares GBK although its bytes are those of the envelope, as the services of the time did.
 
 use std::path::{Path, PathBuf};
 
 use crate::simulate::error::Error;
 
 /// Records of a page.
-pub const PAGE: u64 = 200;
+pub const PAGE: u64 = 100;
 /// Stands for the total until it is known.
 const TOTAL: &str = "@total@";
 
@@ -15,7 +15,6 @@ const TOTAL: &str = "@total@";
 pub struct Pages {
     folder: PathBuf,
     operation: &'static str,
-    encoding: &'static str,
     records: String,
     count: u64,
     total: u64,
@@ -23,10 +22,10 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Pages of an operation in a folder; `encoding` is what the payload says of itself.
-    pub fn new(folder: &Path, operation: &'static str, encoding: &'static str) -> Self {
+    /// Pages of an operation in a folder.
+    pub fn new(folder: &Path, operation: &'static str) -> Self {
         let folder = folder.to_owned();
-        Self { folder, operation, encoding, records: String::new(), count: 0, total: 0, files: Vec::new() }
+        Self { folder, operation, records: String::new(), count: 0, total: 0, files: Vec::new() }
     }
 
     /// The file of the page under way.
@@ -39,11 +38,11 @@ impl Pages {
     /// # Errors
     /// When the page cannot be written.
     pub fn push(&mut self, fields: &[(&str, &str)]) -> Result<u64, Error> {
-        self.records.push_str("<record>");
+        self.records.push_str("<row>");
         for (name, text) in fields {
             self.records.push_str(&format!("<{name}>{}</{name}>", escape(text)));
         }
-        self.records.push_str("</record>");
+        self.records.push_str("</row>");
         self.count += 1;
         self.total += 1;
         let row = self.count;
@@ -70,7 +69,7 @@ impl Pages {
 
     fn flush(&mut self) -> Result<(), Error> {
         let path = self.folder.join(self.file());
-        let text = page(self.operation, self.encoding, self.files.len() + 1, TOTAL, &self.records);
+        let text = page(self.operation, self.files.len() + 1, TOTAL, &self.records);
         std::fs::write(&path, text).map_err(Error::file(&path))?;
         self.files.push(path);
         self.records.clear();
@@ -80,14 +79,15 @@ impl Pages {
 }
 
 /// One answer.
-pub fn page(operation: &str, encoding: &str, number: usize, total: &str, records: &str) -> String {
+pub fn page(operation: &str, number: usize, total: &str, records: &str) -> String {
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-         <soapenv:Envelope xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\"><soapenv:Body>\
-         <ns1:{operation}Response xmlns:ns1=\"http://service.mz.jl.gov.cn/\"><{operation}Return><![CDATA[\
-         <?xml version=\"1.0\" encoding=\"{encoding}\"?><response><returnCode>00000</returnCode><pageNo>{number}</pageNo>\
-         <pageSize>{PAGE}</pageSize><total>{total}</total><records>{records}</records></response>\
-         ]]></{operation}Return></ns1:{operation}Response></soapenv:Body></soapenv:Envelope>\n"
+         <soapenv:Envelope xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\" \
+         xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\" xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"><soapenv:Body>\
+         <ns1:{operation}Response xmlns:ns1=\"urn:ws\"><return xsi:type=\"xsd:string\"><![CDATA[\
+         <?xml version=\"1.0\" encoding=\"GBK\"?>\n<response><returnCode>00000</returnCode><returnMsg>成功</returnMsg>\
+         <pageNo>{number}</pageNo><pageSize>{PAGE}</pageSize><total>{total}</total><list>{records}</list></response>\
+         ]]></return></ns1:{operation}Response></soapenv:Body></soapenv:Envelope>\n"
     )
 }
 
