@@ -400,3 +400,13 @@ async fn a_value_longer_than_a_row_may_be_refuses_its_row_alone() {
         assert_eq!(faults[0].code, civilhub::adapter::decode::ROW_TOO_LONG);
     }
 }
+
+#[cfg(not(feature = "odbc"))]
+#[tokio::test]
+async fn a_program_without_odbc_says_what_it_lacks() {
+    let place = Place::new().await;
+    let mut reader = place.open("kind = 'sql'\nurl = 'odbc:dibao'\ndialect = 'oracle'", OBJECT).unwrap();
+    let error = reader.read(&Position::default(), 1).await.unwrap_err();
+    assert!(matches!(&error, Error::Refused(fault) if fault.code == source::sql::ODBC_MISSING), "{error}");
+    assert!(error.to_string().contains("--features odbc"), "{error}");
+}
