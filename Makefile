@@ -2,7 +2,8 @@
 # make check      format, lints, licences; works off line
 # make test       the whole suite, with servers of its own
 # make bench      throughput, as ratios to a bare relay
-.PHONY: demo test check fmt bench crash servers-up servers-down
+# make bench-identity   linking of people beside Splink
+.PHONY: demo test check fmt bench bench-identity crash servers-up servers-down
 
 demo:
 	cargo run -- demo
@@ -13,6 +14,7 @@ test:
 check:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	cargo clippy --all-targets --features odbc -- -D warnings
 	scripts/deny.sh
 
 fmt:
@@ -31,3 +33,9 @@ servers-down:
 # The long form of the crash tests: a kill a second or two, and a broker that is frozen for a minute.
 crash:
 	CIVILHUB_LONG=1 CIVILHUB_KILLS=$${CIVILHUB_KILLS:-500} scripts/test.sh crash::
+
+# Linking of people beside Splink on the same file in the same run. Needs Python with: pip install splink pypinyin pandas
+bench-identity:
+	CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo build --bin civilhub
+	$${CIVILHUB_BIN:-target/debug/civilhub} bench identity --records $${CIVILHUB_RECORDS:-100000} --write $${CIVILHUB_PEOPLE:-/tmp/civilhub-people}
+	$${PYTHON:-python3} scripts/bench_identity.py $${CIVILHUB_PEOPLE:-/tmp/civilhub-people} $${CIVILHUB_BIN:-target/debug/civilhub}

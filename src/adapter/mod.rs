@@ -6,6 +6,7 @@
 pub mod decode;
 pub mod event;
 pub mod golden;
+pub mod load;
 pub mod map;
 pub mod run;
 pub mod sample;

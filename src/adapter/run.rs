@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     event::EventMaker,
+    load::{self, book, finish},
     map::MapRuntime,
     source::{
         BadRow, Batch, Position, Row, Source,
@@ -54,8 +55,8 @@ pub const NO_PROGRAM: Code = Code::new(3040);
 /// A pushed record could not be made durable; the sender is asked to send it again.
 pub const NOT_TAKEN: Code = Code::new(2201);
 
-/// Rows of one read.
-const BATCH: usize = 512;
+/// Rows of one read: a full batch for each of two router partitions.
+const BATCH: usize = 1024;
 /// First and longest pause after a source failed.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(15));
 
@@ -70,11 +71,12 @@ pub struct Shared {
 
 /// Takes rows of one system to the bus and keeps its account.
 pub struct HandOver {
-    spec: Arc<AdapterSpec>,
-    maker: EventMaker,
+    pub(super) spec: Arc<AdapterSpec>,
+    pub(super) maker: EventMaker,
+    hash: KeyedHash,
     runtime: MapRuntime,
     chain: Chain,
-    shared: Shared,
+    pub(super) shared: Shared,
 }
 
 /// Rows after mapping.
@@ -84,6 +86,8 @@ struct Mapped {
     bookdate: String,
     events: Vec<Event>,
     letters: Vec<Letter>,
+    /// Keys of a full load or a delta.
+    notes: book::Notes,
 }
 
 impl HandOver {
@@ -93,7 +97,7 @@ impl HandOver {
             Chain::open(&shared.store, &format!("adapter.{}.{writer}", spec.slug), Arc::clone(&shared.keys.ledger)).await?;
         let hash = KeyedHash::new(&shared.keys.hmac);
         let runtime = MapRuntime::new(&hash, clock::now());
-        Ok(Self { maker: EventMaker::new(spec.slug.clone(), hash), runtime, chain, spec, shared })
+        Ok(Self { maker: EventMaker::new(spec.slug.clone(), hash.clone()), hash, runtime, chain, spec, shared })
     }
 
     /// Publishes a batch and, when the bus has all of it, stores the position and counts. `false` if cancelled before.
@@ -101,17 +105,30 @@ impl HandOver {
     pub async fn batch(&mut self, batch: &Batch, from: Option<(&str, &Position)>) -> Result<bool, Error> {
         let mapped = self.map(batch);
         self.measure(batch, &mapped);
-        let messages = mapped.events.iter().map(ordered).collect();
-        if !publish_all(self.shared.bus.as_ref(), messages, &self.shared.cancel).await {
+        if !self.send(&mapped.events).await {
             return Ok(false);
         }
-        record::records_published(&self.spec.slug, mapped.events.len());
         let result = self.commit(&mapped, batch, from).await;
         match result {
             Ok(()) => self.chain.committed(),
             Err(_) => self.chain.reload(&self.shared.store).await?,
         }
         result.map(|()| true)
+    }
+
+    /// Publishes events that no row gave. `false` if cancelled before.
+    pub(super) async fn publish(&self, mut events: Vec<Event>) -> Result<bool, Error> {
+        trace::stamp(&mut events);
+        Ok(self.send(&events).await)
+    }
+
+    async fn send(&self, events: &[Event]) -> bool {
+        let messages = events.iter().map(ordered).collect();
+        let sent = publish_all(self.shared.bus.as_ref(), messages, &self.shared.cancel).await;
+        if sent {
+            record::records_published(&self.spec.slug, events.len());
+        }
+        sent
     }
 
     fn measure(&self, batch: &Batch, mapped: &Mapped) {
@@ -138,6 +155,13 @@ impl HandOver {
                     Fault::new(NO_PROGRAM, format!("the adapter has no object `{}`", row.object)).hint("add it to adapter.toml"),
                 ]),
             };
+            if batch.load.is_some() {
+                let key = self.spec.object(&row.object).map_or(&[][..], |object| &object.key);
+                match &outputs {
+                    Ok(outputs) => mapped.notes.mapped(&self.hash, key, row, outputs),
+                    Err(_) => mapped.notes.unmapped(&self.hash, key, &row.data),
+                }
+            }
             match outputs {
                 Ok(outputs) => mapped.events.extend(outputs.into_iter().map(|output| self.maker.make(output, row, &bookdate))),
                 Err(faults) => mapped.letters.push(self.letter("map", row, faults, &bookdate)),
@@ -152,6 +176,10 @@ impl HandOver {
         if let Some((object, before)) = from {
             save_position(&mut tx, &self.spec.slug, object, (before, &batch.next)).await?;
         }
+        if let (Some(load), Some((object, _))) = (&batch.load, from) {
+            let book = book::Book { system: &self.spec.slug, object, load, keys: &self.shared.keys };
+            book.note(&mut tx, &mapped.notes, batch.bad.len()).await?;
+        }
         // A refused row that comes again from the same place is the same letter, and counts once.
         let refused_rows = dead::file(&mut tx, &self.shared.keys, &mapped.letters).await?.new;
         let records = match from {
@@ -164,7 +192,7 @@ impl HandOver {
         tx.commit().await
     }
 
-    async fn count(&self, tx: &mut Tx, bookdate: &str, records: usize, refused: usize) -> Result<(), Error> {
+    pub(super) async fn count(&self, tx: &mut Tx, bookdate: &str, records: usize, refused: usize) -> Result<(), Error> {
         if records + refused == 0 {
             return Ok(());
         }
@@ -322,6 +350,10 @@ async fn drain(
     let text = |error: &dyn std::error::Error| error.to_string();
     let mut position = load_position(&shared.store, &spec.slug, object).await.map_err(|error| text(&error))?;
     let mut hand_over = HandOver::new(Arc::clone(spec), object, shared.clone()).await.map_err(|error| text(&error))?;
+    let with_loads = spec.object(object).is_some_and(|object| load::has_options(&object.options));
+    if with_loads && !finish::finish(&mut hand_over, object).await.map_err(|error| text(&error))? {
+        return Ok(());
+    }
     while !shared.cancel.is_cancelled() {
         let step = Step::new(Stage::Read).system(&spec.slug);
         let batch = step.run(source.read(&position, BATCH)).await.map_err(|error| text(&error))?;
@@ -334,6 +366,11 @@ async fn drain(
                 return Ok(());
             }
             source.stored(&batch.next).await.map_err(|error| text(&error))?;
+            // Before the next file is read: it would mark the same keys.
+            let ended = batch.load.as_ref().is_some_and(|load| load.ended);
+            if ended && !finish::finish(&mut hand_over, object).await.map_err(|error| text(&error))? {
+                return Ok(());
+            }
         }
         position = batch.next;
         if !batch.more {

@@ -1,14 +1,16 @@
 //! Files outside the drop folder: golden samples and `civilhub adapter run`, through the same decoders as in production.
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{fs::File, io::Read, path::Path, sync::Arc, vec::IntoIter};
 
 use serde_json::Value;
 
 use super::{
-    decode::{self, Format, Input, beside::InFolder},
+    decode::{self, Format, Input, RowReader, beside::InFolder},
+    load,
     source::{
-        BadRow, Row,
+        BadRow, ObjectOptions, Row,
         file::{files_of, folder::matches},
+        http_push, soap,
     },
     spec::{AdapterSpec, ObjectSpec, SourceKind},
 };
@@ -16,6 +18,9 @@ use crate::error::{Code, Fault};
 
 /// The sample or input file cannot be opened.
 pub const INPUT_UNREADABLE: Code = Code::new(3041);
+
+/// Longest answer of a service, as in production.
+const ANSWER_LIMIT: u64 = 8 << 20;
 
 /// The object whose `files` pattern fits the name; the only object of an adapter fits every name.
 pub fn object_of<'a>(spec: &'a AdapterSpec, name: &str) -> Option<&'a ObjectSpec> {
@@ -60,9 +65,7 @@ fn read(
 ) -> Result<(), Vec<Fault>> {
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let here = |faults: Vec<Fault>| -> Vec<Fault> { faults.into_iter().map(|fault| fault.in_file(file.as_str())).collect() };
-    let format = format_of(spec, object, path)?;
-    format.verify(&mut *open(path, &file)?).map_err(here)?;
-    let mut rows = format.rows(open(path, &file)?).map_err(here)?;
+    let mut rows = rows(spec, object, path, &file).map_err(here)?;
     while let Some(decoded) = rows.next() {
         let file = rows.member().map_or_else(|| file.clone(), |(_, name)| format!("{file}/{name}"));
         let here = |faults: Vec<Fault>| -> Vec<Fault> { faults.into_iter().map(|fault| fault.in_file(file.as_str())).collect() };
@@ -87,12 +90,44 @@ fn read(
     Ok(())
 }
 
-/// Files are read in their own format; samples of databases and web systems are JSON.
+/// The rows of a sample: an answer of a SOAP service, or a file of a format.
+fn rows(spec: &AdapterSpec, object: &ObjectSpec, path: &Path, file: &str) -> Result<Box<dyn RowReader>, Vec<Fault>> {
+    if spec.kind == SourceKind::Soap && is(path, "xml") {
+        let unreadable = |error| vec![decode::unreadable(&error)];
+        let mut bytes = Vec::new();
+        open(path, file)?.take(ANSWER_LIMIT).read_to_end(&mut bytes).map_err(unreadable)?;
+        let options = ObjectOptions { name: object.name.clone(), key: object.key.clone(), options: object.options.clone() };
+        return Ok(Box::new(Answer(soap::rows_of(&options, &bytes)?.into_iter())));
+    }
+    let format = format_of(spec, object, path)?;
+    format.verify(&mut *open(path, file)?)?;
+    format.rows(open(path, file)?)
+}
+
+fn is(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(ending))
+}
+
+/// Rows that are in memory.
+struct Answer(IntoIter<Result<decode::Decoded, decode::BadRow>>);
+
+impl RowReader for Answer {
+    fn next(&mut self) -> Option<Result<decode::Decoded, decode::BadRow>> {
+        self.0.next()
+    }
+}
+
+/// Files are read in their own format; samples of databases and web systems are JSON, or XML where the object is.
 fn format_of(spec: &AdapterSpec, object: &ObjectSpec, path: &Path) -> Result<Arc<dyn Format>, Vec<Fault>> {
     if spec.kind == SourceKind::File {
-        return Ok(files_of(&object.options)?.format);
+        let mut options = object.options.clone();
+        load::strip(&mut options);
+        return Ok(files_of(&options)?.format);
     }
-    let lines = path.extension().is_some_and(|extension| extension == "ndjson");
+    if spec.kind == SourceKind::HttpPush && is(path, "xml") {
+        return decode::open("xml", &http_push::xml_options(&object.options)).map(Arc::from);
+    }
+    let lines = is(path, "ndjson");
     let mut options = toml::Table::new();
     if let (false, Some(items)) = (lines, object.options.get("items")) {
         options.insert("items".to_owned(), items.clone());

@@ -1,5 +1,8 @@
-//! Benchmarks that a user can run: the hub beside a bare relay, in the same run, on the same bus.
+//! Benchmarks that a user can run: the hub beside a bare relay, in the same run, on the same bus; linking of people with
+//! the truth at hand.
 
+pub mod linking;
 pub mod meter;
+pub mod people;
 pub mod pipeline;
 pub mod relay;

@@ -121,7 +121,7 @@ impl Source for Rows {
         let start = position.0.as_u64().unwrap_or(0);
         let end = (start + max as u64).min(self.left);
         let rows = (start..end).map(|n| row(n, n % self.persons)).collect();
-        Ok(Batch { rows, bad: Vec::new(), next: Position(Value::from(end)), more: end < self.left })
+        Ok(Batch { rows, bad: Vec::new(), next: Position(Value::from(end)), more: end < self.left, load: None })
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::json;
 
-use super::{Global, output};
+use super::{Global, load, output};
 use crate::{
     adapter::{
         event::EventMaker,
@@ -45,6 +45,8 @@ enum Command {
         #[arg(long)]
         object: Option<String>,
     },
+    /// Full loads: what vanished, and held loads that wait for a decision.
+    Load(load::Args),
     /// Run golden samples: what comes out against what is expected.
     Test {
         system: Option<String>,
@@ -61,6 +63,7 @@ enum Command {
 pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode> {
     let dir = global.config()?.paths.adapters;
     match args.command {
+        Command::Load(args) => load::run(global, args).await,
         Command::List(format) => list(&dir, format),
         Command::Run { system, input, object } => {
             let keys = global.config().map(|config| config.key_file()).ok().filter(|file| file.is_file());

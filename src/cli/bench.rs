@@ -1,4 +1,4 @@
-//! `civilhub bench pipeline`
+//! `civilhub bench pipeline|identity`
 
 use std::{path::Path, process::ExitCode, sync::Arc};
 
@@ -21,6 +21,8 @@ pub(super) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
+    /// Linking of people in memory, with the truth at hand.
+    Identity(super::identity::bench::Args),
     /// The two-hop road of a record, beside a bare relay with the same hops and confirms.
     Pipeline {
         #[arg(long, default_value_t = 50_000)]
@@ -50,7 +52,10 @@ struct Pair {
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode> {
-    let Command::Pipeline { records, persons, amqp, store, format } = args.command;
+    let (records, persons, amqp, store, format) = match args.command {
+        Command::Identity(args) => return super::identity::bench::run(&args),
+        Command::Pipeline { records, persons, amqp, store, format } => (records, persons, amqp, store, format),
+    };
     let config = global.config()?;
     let folder = std::env::temp_dir().join(format!("civilhub-bench-{}", std::process::id()));
     let mut pairs = vec![measure(&config, &folder.join("embedded"), None, &store, (records, persons)).await?];

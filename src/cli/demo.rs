@@ -17,22 +17,16 @@ use crate::{
     config::Config,
     dead::Filter,
     deliver::lake,
-    demo::{bank, province},
+    demo::{bank, province, sources, verdict},
     error::{Code, Fault, Faults},
     hub::{Hub, Role, Running, depths},
     ledger,
-    simulate::serve::{
-        assist_hall::{self, serve_assist_hall},
-        push::push_disaster,
-    },
     store::Store,
     telemetry,
 };
 
 /// The demo could not write its province or start its stubs.
 const DEMO: Code = Code::new(1007);
-/// Secret between the demo's own disaster system and the hub; both live in this process.
-const PUSH_SECRET: &str = "demo-push-secret";
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -68,7 +62,7 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
     let running = hub.start(Role::All).await.map_err(Faults)?;
     let started = Instant::now();
     flow(&running, &dir).await?;
-    summary(&running, started.elapsed()).await?;
+    summary(&running, started.elapsed(), &dir).await?;
     if !args.once {
         if let Some(listen) = running.listen {
             output::say!("\nThe hub stays up: http://{listen} shows its status. Ctrl-C ends it.");
@@ -113,32 +107,28 @@ async fn write_province(dir: &Path, args: &Args) -> anyhow::Result<()> {
 /// Starts the stub systems and the stub bank, and tells the configuration where they are.
 async fn start_stubs(config: &mut Config, dir: &Path, cancel: &CancellationToken) -> anyhow::Result<()> {
     let bank = bank::start(&config.hub.data.join("bank"), cancel.clone()).await.map_err(|error| failed(&error))?;
-    let hall = serve_assist_hall(dir, ([127, 0, 0, 1], 0).into()).await.map_err(|error| Faults(error.faults()))?;
-    let database = std::path::absolute(dir.join("urban-dibao/urban_dibao.sqlite")).map_err(|error| failed(&error))?;
-    let values = [
-        ("URBAN_DIBAO_URL", format!("sqlite://{}", database.display())),
-        ("ASSIST_HALL_URL", format!("http://{}", hall.address)),
-        ("ASSIST_HALL_TOKEN", assist_hall::TOKEN.to_owned()),
-        ("DISASTER_REPORT_SECRET", PUSH_SECRET.to_owned()),
-        ("BANK_JLBANK_SECRET", bank::SECRET.to_owned()),
-        ("INTERNET_PLUS_TOKEN", "demo-mailbox-token-of-internet-plus".to_owned()),
-    ];
+    let (mocks, mut values) = sources::start(dir).await.map_err(|error| Faults(error.faults()))?;
+    values.push(("BANK_JLBANK_SECRET".to_owned(), bank::SECRET.to_owned()));
+    values.push(("INTERNET_PLUS_TOKEN".to_owned(), "demo-mailbox-token-of-internet-plus".to_owned()));
+    if config.hub.systems.is_empty() {
+        config.hub.systems = province::SYSTEMS.map(str::to_owned).to_vec();
+    }
     for (name, value) in values {
-        config.env.entry(name.to_owned()).or_insert(value);
+        config.env.entry(name).or_insert(value);
     }
     config.paths.partners = bank::partners(&config.paths.partners, &config.hub.data, bank).map_err(|error| failed(&error))?;
     let keep = cancel.clone();
     tokio::spawn(async move {
         keep.cancelled().await;
-        drop(hall);
+        drop(mocks);
     });
     Ok(())
 }
 
-/// Pushes the disaster reports and shows the records flow until nothing is left to do.
+/// Pushes what the systems with webhooks have, and shows the records flow until nothing is left to do.
 async fn flow(running: &Running, dir: &Path) -> anyhow::Result<()> {
     let base = running.listen.map(|listen| format!("http://{listen}")).unwrap_or_default();
-    let push = push_disaster(dir, &base, PUSH_SECRET, &|_| {});
+    let push = sources::push(dir, &base, &running.hub.adapters);
     let watch = show_flow(running);
     tokio::pin!(push, watch);
     let pushed = tokio::select! {
@@ -186,11 +176,13 @@ fn bar(length: u64, template: &str) -> ProgressBar {
     bar
 }
 
-/// What the demo leaves to look at: books, three rejected records, one record's life, the lake.
-async fn summary(running: &Running, took: Duration) -> anyhow::Result<()> {
+/// What the demo leaves to look at: books, verdict, three rejected records, one record's life, the lake.
+async fn summary(running: &Running, took: Duration, dir: &Path) -> anyhow::Result<()> {
     let hub = &running.hub;
     let lines = ledger::books::books(&hub.store, None, 0).await.map_err(|error| error.fault())?;
     output::say!("\nThe books after {:.1} s\n{}", took.as_secs_f32(), books::table(&lines));
+    let verdicts = verdict::judge(hub, dir).await.map_err(|error| failed(&error))?;
+    output::say!("\nWhat the hub refused against what the simulator planted\n{}", verdict_table(&verdicts));
     let filter = Filter { state: Some("rejected".to_owned()), limit: 3, ..Filter::default() };
     let letters = crate::dead::list(&hub.store, &filter).await.map_err(|error| error.fault())?;
     output::say!(
@@ -200,6 +192,22 @@ async fn summary(running: &Running, took: Duration) -> anyhow::Result<()> {
     );
     show_trace(hub).await?;
     show_lake(hub).await
+}
+
+fn verdict_table(verdicts: &[verdict::Verdict]) -> comfy_table::Table {
+    let percent = |part: usize, whole: usize| {
+        if whole == 0 { "-".to_owned() } else { format!("{:.2} %", 100.0 * part as f64 / whole as f64) }
+    };
+    let rows = verdicts.iter().map(|verdict| {
+        [
+            verdict.system.clone(),
+            verdict.planted.to_string(),
+            verdict.refused.to_string(),
+            percent(verdict.just, verdict.refused),
+            percent(verdict.found, verdict.planted),
+        ]
+    });
+    output::table(["system", "planted", "refused", "precision", "recall"], rows)
 }
 
 async fn show_trace(hub: &Hub) -> anyhow::Result<()> {

@@ -10,7 +10,9 @@ mod books;
 mod check;
 mod dead;
 mod demo;
+mod identity;
 mod ledger;
+mod load;
 mod output;
 mod probe;
 mod schema;
@@ -90,6 +92,8 @@ enum Command {
     Books(books::Args),
     /// Verify or export the hash-chained ledger.
     Ledger(ledger::Args),
+    /// Link records of people, and learn how.
+    Identity(identity::Args),
     /// Write the legacy exports of a simulated province.
     Simulate(simulate::Args),
     /// Measure the hub.
@@ -139,6 +143,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Dead(args) => dead::run(&global, args).await,
         Command::Books(args) => books::run(&global, args).await,
         Command::Ledger(args) => ledger::run(&global, args).await,
+        Command::Identity(args) => identity::run(args),
         Command::Simulate(args) => simulate::run(args).await,
         Command::Bench(args) => bench::run(&global, args).await,
         Command::Migrate => migrate(&global).await,

@@ -43,6 +43,8 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct Hub {
     pub data: PathBuf,
+    #[serde(deserialize_with = "names")]
+    pub systems: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -198,6 +200,21 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         "d" => Some(Duration::from_secs(number.checked_mul(86_400)?)),
         _ => None,
     }
+}
+
+/// A list of names, or one text with commas between them, as an environment variable has it.
+fn names<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Names {
+        List(Vec<String>),
+        Text(String),
+    }
+    let split = |text: &str| text.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    Ok(match Names::deserialize(deserializer)? {
+        Names::List(list) => list,
+        Names::Text(text) => split(&text),
+    })
 }
 
 fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {

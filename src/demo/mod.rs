@@ -2,3 +2,5 @@
 
 pub mod bank;
 pub mod province;
+pub mod sources;
+pub mod verdict;

@@ -7,8 +7,46 @@ use crate::{
     simulate::{self, Options, Summary},
 };
 
+/// Systems of which the demo has data; the adapters of the others are not started.
+pub const SYSTEMS: [&str; 20] = [
+    "urban-dibao",
+    "rural-dibao",
+    "temp-aid",
+    "econ-verify",
+    "marriage",
+    "relief-donation",
+    "disability-subsidy",
+    "social-org",
+    "assist-hall",
+    "eldercare",
+    "volunteer",
+    "disaster-report",
+    "hotline",
+    "community-platform",
+    "funeral",
+    "senior-allowance",
+    "fund-payment",
+    "disclosure",
+    "veterans-placement",
+    "veterans-benefit",
+];
+
 /// Marker that the exports are complete.
 const COMPLETE: &str = "truth/summary.json";
+
+/// Systems that drop files.
+const FILES: [&str; 10] = [
+    "funeral",
+    "senior-allowance",
+    "fund-payment",
+    "disclosure",
+    "veterans-placement",
+    "veterans-benefit",
+    "tekun",
+    "assist-oversight",
+    "rural-welfare",
+    "grassroots-registry",
+];
 
 /// Writes the exports under `dir`, unless an earlier run of the same size and seed has done so.
 pub async fn write(
@@ -30,7 +68,10 @@ pub async fn write(
 
 /// Copies the files of the file systems into their drop folders, each under its name only when it is complete.
 pub fn hand_in(dir: &Path, inbox: &Path) -> io::Result<()> {
-    for system in ["funeral", "senior-allowance", "fund-payment"] {
+    for system in FILES {
+        if !dir.join(system).is_dir() {
+            continue;
+        }
         let folder = inbox.join(system);
         fs::create_dir_all(&folder)?;
         for entry in fs::read_dir(dir.join(system))? {

@@ -19,6 +19,8 @@ pub fn nfkc(text: &str) -> Cow<'_, str> {
         .map(|c| if is_dot(c) { MIDDLE_DOT } else { c })
         .nfkc()
         .filter(|c| !c.is_whitespace() && !is_invisible(*c))
+        // What stood apart may now stand together: an accent that had a space of its own joins the letter before it.
+        .nfc()
         .collect();
     Cow::Owned(dots_between_names(&kept))
 }
@@ -98,6 +100,7 @@ mod tests {
             ("Ａｂ１.5", "Ab1.5"),
             ("\u{feff}李\u{200b}明", "李明"),
             ("𠮷田", "𠮷田"),
+            ("c´", "ć"),
             ("", ""),
         ];
         for (from, to) in cases {

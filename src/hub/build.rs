@@ -11,7 +11,7 @@ use crate::{
         rabbit::{RabbitBus, RabbitOptions},
         watched::{Departures, Watched},
     },
-    config::{BusKind, Config, keys::Keys},
+    config::{BAD_CONFIG, BusKind, Config, keys::Keys, nearest},
     domain::codes::CodeLists,
     error::Fault,
     govern::{Agreements, Known, keys::GovernKeys},
@@ -79,11 +79,40 @@ impl Plans {
     }
 }
 
+/// The adapters of the systems that the configuration names; all of them if it names none.
+fn connected(
+    adapters: Vec<Arc<AdapterSpec>>,
+    systems: &[String],
+    file: Option<&Path>,
+) -> Result<Vec<Arc<AdapterSpec>>, Vec<Fault>> {
+    let known = |name: &str| adapters.iter().any(|spec| spec.slug.as_str() == name);
+    let unknown = systems.iter().filter(|name| !known(name));
+    let faults: Vec<Fault> = unknown.map(|name| no_such_system(name, &adapters, file)).collect();
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let named = |spec: &Arc<AdapterSpec>| systems.is_empty() || systems.iter().any(|name| spec.slug.as_str() == name);
+    Ok(adapters.into_iter().filter(named).collect())
+}
+
+fn no_such_system(name: &str, adapters: &[Arc<AdapterSpec>], file: Option<&Path>) -> Fault {
+    let fault = Fault::new(BAD_CONFIG, format!("`hub.systems` names `{name}`, which has no adapter"));
+    let fault = match file {
+        Some(file) => fault.in_file(file.display().to_string()),
+        None => fault,
+    };
+    match nearest(name, adapters.iter().map(|spec| spec.slug.as_str())) {
+        Some(near) => fault.hint(format!("did you mean `{near}`?")),
+        None => fault.hint("`civilhub adapter list` shows the adapters"),
+    }
+}
+
 impl Hub {
     /// Opens and migrates the store, connects the bus and declares its queues.
     pub async fn open(config: Config, file: Option<&Path>) -> Result<Arc<Self>, Vec<Fault>> {
         let keys = Keys::load_or_create(&config.key_file()).map_err(|fault| vec![fault])?;
-        let plans = Plans::load(&config, &keys, Secrets::Required)?;
+        let mut plans = Plans::load(&config, &keys, Secrets::Required)?;
+        plans.adapters = connected(plans.adapters, &config.hub.systems, file)?;
         let store = Store::open(&config.store_url()).await.map_err(|error| vec![error.fault()])?;
         store.migrate().await.map_err(|error| vec![error.fault()])?;
         let departures = Arc::new(Departures::default());

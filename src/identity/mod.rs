@@ -9,6 +9,8 @@
 //!    name holds, the two persons are one: the older key survives and `person.merged` goes to the outbox.
 //! 3. What the rules leave open is put to the [`Matcher`]; without one it is a new person.
 //!
+//! [`link`] is the probabilistic part: a pure engine that weighs evidence, for whole files and for the matcher.
+//!
 //! Two different valid numbers never become one person without a human decision.
 //!
 //! ```text
@@ -22,6 +24,7 @@
 mod cache;
 pub mod index;
 pub mod keys;
+pub mod link;
 pub mod matcher;
 mod name;
 pub mod number;

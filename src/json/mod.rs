@@ -303,7 +303,7 @@ impl Parser<'_> {
 
 /// A name a programmer chose: ASCII letters, digits and `_ - .`, short, and fewer digits than a phone number has. A Chinese
 /// name may be a column's, or a citizen's.
-fn structural(name: &str) -> bool {
+pub fn structural(name: &str) -> bool {
     let plain = name.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'-' | b'.'));
     let digits = name.bytes().filter(u8::is_ascii_digit).count();
     plain && name.len() <= 64 && digits < 8

@@ -51,6 +51,25 @@ pub fn clock(second: i64) -> String {
     format!("{:02}:{:02}:{:02}", second / 3600 % 24, second / 60 % 60, second % 60)
 }
 
+/// `yyyy-mm-dd hh:mm:ss`.
+pub fn moment(day: Date, second: i64) -> String {
+    format!("{} {}", crate::clock::iso_date(day), clock(second))
+}
+
+/// A working hour: a second of the day between eight and five.
+pub fn working_hour(random: &mut super::random::Random) -> i64 {
+    random.between(8 * 3_600, 17 * 3_600)
+}
+
+/// The same day, or the Monday after a weekend.
+pub fn weekday(day: Date) -> Date {
+    match day.weekday() {
+        time::Weekday::Saturday => days_before(day, -2),
+        time::Weekday::Sunday => days_before(day, -1),
+        _ => day,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use time::macros::date;

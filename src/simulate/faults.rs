@@ -38,6 +38,8 @@ impl Outcome {
 pub enum Kind {
     /// Identity number whose check character is wrong.
     WrongCheckDigit,
+    /// The same where the row is good without the number: it is left out with a remark.
+    NumberLeftOut,
     /// Fifteen-digit identity number of before 1999.
     OldNumber,
     /// Lower-case `x` as check character.
@@ -56,6 +58,16 @@ pub enum Kind {
     NameCut,
     /// A negative count of people.
     NegativeCount,
+    /// A sum of money below zero.
+    NegativeAmount,
+    /// An identity number in a numeric cell, whose last digits a spreadsheet has made zero.
+    NumberAsNumber,
+    /// Words where a whole number is due.
+    WordsForNumber,
+    /// Parts of a bill that do not add up to it.
+    WrongSum,
+    /// Social credit code whose check character is wrong.
+    WrongCreditCode,
     /// Areas in thousand hectares where hectares are due.
     ThousandHectares,
     /// Trailer of a file with a wrong digest or count: the whole file is refused.
@@ -69,6 +81,7 @@ impl Kind {
     pub fn word(self) -> &'static str {
         match self {
             Self::WrongCheckDigit => "wrong_check_digit",
+            Self::NumberLeftOut => "number_left_out",
             Self::OldNumber => "old_number",
             Self::LowerCaseX => "lower_case_x",
             Self::ImpossibleDate => "impossible_date",
@@ -78,26 +91,52 @@ impl Kind {
             Self::Stale => "stale",
             Self::NameCut => "name_cut",
             Self::NegativeCount => "negative_count",
+            Self::NegativeAmount => "negative_amount",
+            Self::NumberAsNumber => "number_as_number",
+            Self::WordsForNumber => "words_for_number",
+            Self::WrongSum => "wrong_sum",
+            Self::WrongCreditCode => "wrong_credit_code",
             Self::ThousandHectares => "thousand_hectares",
             Self::WrongTrailer => "wrong_trailer",
             Self::WrongControlSum => "wrong_control_sum",
         }
     }
 
+    /// Rows of ten thousand that bear it where a system offers it.
+    fn rate(self) -> u64 {
+        match self {
+            Self::ImpossibleDate => IMPOSSIBLE_DATE,
+            Self::UnknownDivision => UNKNOWN_DIVISION,
+            Self::Repeat => REPEAT,
+            Self::Stale => STALE,
+            Self::WrongCheckDigit => WRONG_CHECK_DIGIT,
+            Self::OldNumber => OLD_NUMBER,
+            Self::WrongCreditCode => WRONG_CREDIT_CODE,
+            Self::NumberAsNumber | Self::WordsForNumber => SPREADSHEET,
+            _ => UNKNOWN_CODE,
+        }
+    }
+
     /// What the hub must do with it.
     pub fn outcome(self) -> Outcome {
         match self {
-            Self::OldNumber | Self::LowerCaseX | Self::NameCut | Self::ThousandHectares => Outcome::Fixed,
+            Self::OldNumber | Self::LowerCaseX | Self::NumberLeftOut | Self::NameCut | Self::ThousandHectares => Outcome::Fixed,
             Self::Repeat => Outcome::Duplicate,
             Self::Stale => Outcome::Superseded,
             Self::WrongCheckDigit | Self::ImpossibleDate | Self::UnknownCode | Self::UnknownDivision => Outcome::Rejected,
-            Self::NegativeCount | Self::WrongTrailer | Self::WrongControlSum => Outcome::Rejected,
+            Self::NegativeCount | Self::NegativeAmount | Self::WrongSum | Self::WrongCreditCode => Outcome::Rejected,
+            Self::NumberAsNumber | Self::WordsForNumber => Outcome::Rejected,
+            Self::WrongTrailer | Self::WrongControlSum => Outcome::Rejected,
         }
     }
 }
 
 /// Rows of ten thousand whose number has a wrong check character.
 pub const WRONG_CHECK_DIGIT: u64 = 100;
+/// Organisations of ten thousand whose credit code has a wrong check character.
+const WRONG_CREDIT_CODE: u64 = 100;
+/// Rows of ten thousand that a spreadsheet or whoever filled it in has spoiled.
+const SPREADSHEET: u64 = 100;
 /// Rows of ten thousand with an impossible date.
 pub const IMPOSSIBLE_DATE: u64 = 30;
 /// Rows of ten thousand with a code outside its list.
@@ -112,6 +151,11 @@ pub const STALE: u64 = 30;
 pub const OLD_NUMBER: u64 = 600;
 /// Names of ten thousand written with another character of the same sound.
 const HOMOPHONE: u64 = 150;
+
+/// One of the faults a system offers, each at its own rate; mostly none. A row whose number is wrong already gets no other.
+pub fn plant(recorded: Option<Kind>, offers: &[Kind], random: &mut Random) -> Option<Kind> {
+    recorded.or_else(|| offers.iter().copied().find(|kind| random.chance(kind.rate())))
+}
 
 /// How a person stands in one row of one system.
 #[derive(Debug, Clone)]
@@ -145,6 +189,14 @@ impl Recorded {
         let (name, other_name) = name(&who.name, habits, random);
         let (number, kind) = number(who, habits, random);
         Self { name, number, kind, other_name }
+    }
+
+    /// As a system is judged whose rows do not need the number: a wrong one is left out.
+    pub fn number_optional(mut self) -> Self {
+        if self.kind == Some(Kind::WrongCheckDigit) {
+            self.kind = Some(Kind::NumberLeftOut);
+        }
+        self
     }
 
     /// True when the row would be refused already for its number.

@@ -25,6 +25,7 @@ pub mod places;
 pub mod population;
 pub mod random;
 pub mod serve;
+pub mod status;
 pub mod systems;
 pub mod truth;
 pub mod write;

@@ -62,6 +62,44 @@ pub fn luhn_check(body: &str) -> u32 {
     (10 - sum % 10) % 10
 }
 
+/// The alphabet of GB 32100: no I, O, S, V, Z.
+const USCC_ALPHABET: &[u8; 31] = b"0123456789ABCDEFGHJKLMNPQRTUWXY";
+/// 3^(i-1) mod 31 for the first 17 characters.
+const USCC_WEIGHTS: [usize; 17] = [1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28];
+
+/// A social credit code of civil affairs: kind 1 to 3, county, an invented organisation. Real ones count up from below; these have `MJ9`.
+pub fn uscc(kind: char, county: &str, owner: u64) -> String {
+    let organisation = format!("MJ9{:05}", owner % 100_000);
+    let sum: u32 = organisation
+        .chars()
+        .zip([3, 7, 9, 10, 5, 8, 4, 2])
+        .map(|(character, weight)| character.to_digit(36).unwrap_or(0) * weight)
+        .sum();
+    let check = match 11 - sum % 11 {
+        10 => 'X',
+        11 => '0',
+        digit => char::from_digit(digit, 10).unwrap_or('0'),
+    };
+    let body = format!("5{kind}{county}{organisation}{check}");
+    let last = uscc_check(&body);
+    format!("{body}{last}")
+}
+
+/// The check character of the first 17 of a social credit code.
+fn uscc_check(body: &str) -> char {
+    let rank = |byte: u8| USCC_ALPHABET.iter().position(|known| *known == byte).unwrap_or(0);
+    let sum: usize = body.bytes().zip(USCC_WEIGHTS).map(|(byte, weight)| rank(byte) * weight).sum();
+    char::from(USCC_ALPHABET[(31 - sum % 31) % 31])
+}
+
+/// A UUID of version 4 whose bits come from a stream.
+pub fn uuid(random: &mut Random) -> String {
+    let (high, low) = (random.bits(), random.bits());
+    let third = (high & 0x0fff) | 0x4000;
+    let fourth = (low >> 48 & 0x3fff) | 0x8000;
+    format!("{:08x}-{:04x}-{third:04x}-{fourth:04x}-{:012x}", high >> 32, high >> 16 & 0xffff, low & 0xffff_ffff_ffff)
+}
+
 /// A mobile number of the machine block 1400, so that it rings nowhere.
 pub fn mobile(owner: u64) -> String {
     format!("1400{:07}", owner % 10_000_000)
@@ -78,6 +116,15 @@ mod tests {
         assert_eq!(resident_check("11010519491231002"), 'X');
         assert_eq!(resident_id("220171", date!(1970 - 01 - 01), 5), "220171197001010053");
         assert_eq!(luhn_check("622202022017123456"), 4);
+    }
+
+    #[test]
+    fn credit_codes_and_uuids_have_their_form() {
+        assert_eq!(uscc_check("51220000500187342"), 'L');
+        let code = uscc('2', "220105", 77);
+        assert!(crate::domain::uscc::uscc(&code).is_ok(), "{code}");
+        let id = uuid(&mut Random::new(1, "uuid", 0));
+        assert_eq!((id.len(), &id[14..15]), (36, "4"));
     }
 
     #[test]

@@ -12,6 +12,10 @@ pub struct Place {
     pub code: &'static str,
     /// True for a community of residents, false for a village.
     pub urban: bool,
+    /// As the division file has it, such as 东安村委会.
+    pub name: &'static str,
+    /// Name of the township or subdistrict.
+    pub township_name: &'static str,
 }
 
 impl Place {
@@ -33,24 +37,47 @@ pub struct Places {
     villages: Vec<Place>,
     townships: Vec<&'static str>,
     zones: Vec<&'static str>,
+    counties: Vec<(&'static str, &'static str)>,
 }
 
 impl Places {
     /// Reads the embedded division file.
     pub fn load() -> Self {
-        let mut places = Self { communities: Vec::new(), villages: Vec::new(), townships: Vec::new(), zones: Vec::new() };
+        let mut places = Self {
+            communities: Vec::new(),
+            villages: Vec::new(),
+            townships: Vec::new(),
+            zones: Vec::new(),
+            counties: Vec::new(),
+        };
+        let mut township_name = "";
         for line in DIVISIONS.lines().skip(1) {
             let fields: Vec<&'static str> = line.split(',').collect();
-            let [code, _, _, _, kind, _] = fields[..] else { continue };
+            let [code, level, name, _, kind, _] = fields[..] else { continue };
+            if level == "4" {
+                // The file lists a township before its villages.
+                township_name = name;
+            }
             match kind {
-                "community" => places.communities.push(Place { code, urban: true }),
-                "village" => places.villages.push(Place { code, urban: false }),
+                "community" => places.communities.push(Place { code, urban: true, name, township_name }),
+                "village" => places.villages.push(Place { code, urban: false, name, township_name }),
                 "subdistrict" | "town" | "township" => places.townships.push(code),
                 "functional-zone" => places.zones.push(&code[..6]),
+                _ if level == "3" => places.counties.push((&code[..6], name)),
                 _ => {}
             }
         }
         places
+    }
+
+    /// Counties with their names, functional zones left out.
+    pub fn counties(&self) -> &[(&'static str, &'static str)] {
+        &self.counties
+    }
+
+    /// Communities, then villages, in the order of the file.
+    pub fn all(&self) -> impl Iterator<Item = &Place> {
+        self.communities.iter().chain(&self.villages)
     }
 
     /// A home: half of the people in towns, half in villages, every place alike.
@@ -89,6 +116,9 @@ mod tests {
         assert_eq!(places.communities.len(), 1_987);
         assert_eq!(places.villages.len(), 9_308);
         assert_eq!(places.townships.len(), 913);
+        assert_eq!(places.counties().len(), 60);
+        let village = places.all().find(|place| place.code == "220102005200").unwrap();
+        assert_eq!((village.name, village.township_name, village.urban), ("东安村委会", "长通街道办事处", false));
         assert!(places.zones.contains(&"220171"));
     }
 }

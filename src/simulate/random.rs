@@ -64,6 +64,18 @@ impl Random {
         text.chars().nth(wanted).unwrap_or('一')
     }
 
+    /// A place drawn by weight.
+    pub fn weighted_index(&mut self, weights: &[u64]) -> usize {
+        let mut left = self.below(weights.iter().sum());
+        for (place, weight) in weights.iter().enumerate() {
+            if left < *weight {
+                return place;
+            }
+            left -= weight;
+        }
+        0
+    }
+
     /// The item at a place drawn by weight.
     pub fn weighted<'a, T: ?Sized>(&mut self, items: &[(&'a T, u64)]) -> &'a T {
         let total = items.iter().map(|(_, weight)| weight).sum();

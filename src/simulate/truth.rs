@@ -12,6 +12,17 @@
 //! | `PAY`, `RET` | batch number and serial number, 24 characters | batch number |
 //! | `accept` | `acceptNo` | |
 //! | `report` | `<eventNo>-<divisionCode>-<seq>` as sent | |
+//! | other tables | primary key, the first column | household of a payment, request of an item |
+//! | `GS` | `GSBH` | |
+//! | `TY`, `TK`, `BA`, `RZ` | the identity number as written | low-income certificate of `BA` |
+//! | `YF` | `ZH` | |
+//! | `orgs`, `orders`, `records` | `orgId`, `orderNo`, `id` | |
+//! | `event`, `status`, the four dialects | `callId`, `requestNo`, the event's id: one key for all events of a call or request | |
+//! | `SETTLE`, `HOSPITAL` | hospital, visit and serial number in one; hospital | visit |
+//! | `ADOPTION`, `CHILD`, `RESCUE` | `registerNo`, `registerNo`, `jzdh` | |
+//! | `XC`, `ZX`, `SQ`, `CUN` | county and row; township; code of the unit | |
+//!
+//! Rows of SOAP answers are counted on their page, those of workbooks as Excel counts; a table in an archive is `<archive>/<table>`.
 //!
 //! A fault without a key is one of a whole file. Rejections are told per row of the object; where an adapter reads members
 //! nested in their family, a member's fault refuses the family in `parent`.
@@ -117,6 +128,18 @@ impl Truth {
     /// Counts a row with a delete marker.
     pub fn deleted(&mut self, spot: &Spot<'_>) {
         self.systems.entry(spot.system).or_default().deleted += 1;
+    }
+
+    /// A whole row at once: counted, its person named with a note, its fault told.
+    ///
+    /// # Errors
+    /// When the truth cannot be written.
+    pub fn tell(&mut self, spot: &Spot<'_>, person: Option<(&Who, &str)>, kind: Option<Kind>) -> Result<(), Error> {
+        self.row(spot);
+        if let Some((who, note)) = person {
+            self.appears(who, spot, note)?;
+        }
+        kind.map_or(Ok(()), |kind| self.fault(spot, kind))
     }
 
     /// A person is named by the row.

@@ -83,6 +83,29 @@ fn is_away(code: &str) -> bool {
     code == "14" || code.len() == 5 && ["08", "28", "3D", "57P", "53300", "53200"].iter().any(|class| code.starts_with(class))
 }
 
+/// Connections that read from SQLite side by side; writing is done on one of its own.
+const READERS: u32 = 3;
+
+/// A pool on an SQLite file, each connection with a page cache of so many MiB.
+async fn sqlite(options: &AnyConnectOptions, connections: u32, cache_mib: u32) -> Result<AnyPool, sqlx::Error> {
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(TIME_LIMIT)
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                let setup = format!(
+                    "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 20000; \
+                     PRAGMA cache_size = -{}; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 8000",
+                    cache_mib * 1024
+                );
+                sqlx::raw_sql(AssertSqlSafe(setup)).execute(connection).await?;
+                Ok(())
+            })
+        })
+        .connect_with(options.clone())
+        .await
+}
+
 /// Which database is behind the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
@@ -147,6 +170,9 @@ impl Row {
 #[derive(Clone)]
 pub struct Store {
     pool: AnyPool,
+    /// Where transactions take their connection. With SQLite it is one and always the same: a connection drops its whole
+    /// page cache when it sees that another one has written.
+    writers: AnyPool,
     backend: Backend,
     /// SQLite has one writer: queue for it here, not in busy loops.
     writer: Arc<Mutex<()>>,
@@ -163,22 +189,14 @@ impl Store {
         };
         let url = if backend == Backend::Sqlite && !url.contains('?') { format!("{url}?mode=rwc") } else { url.to_owned() };
         let options = AnyConnectOptions::from_str(&url).map_err(|error| Error::Unreachable(error.to_string()))?;
-        let pool = AnyPoolOptions::new()
-            .max_connections(if backend == Backend::Sqlite { 4 } else { 16 })
-            .acquire_timeout(TIME_LIMIT)
-            .after_connect(move |connection, _| {
-                Box::pin(async move {
-                    if backend == Backend::Sqlite {
-                        let setup = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 20000; \
-                                     PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 4000";
-                        sqlx::raw_sql(setup).execute(connection).await?;
-                    }
-                    Ok(())
-                })
-            })
-            .connect_with(options)
-            .await?;
-        Ok(Self { pool, backend, writer: Arc::default() })
+        let (pool, writers) = match backend {
+            Backend::Sqlite => (sqlite(&options, READERS, 16).await?, sqlite(&options, 1, 64).await?),
+            Backend::Postgres => {
+                let pool = AnyPoolOptions::new().max_connections(16).acquire_timeout(TIME_LIMIT).connect_with(options).await?;
+                (pool.clone(), pool)
+            }
+        };
+        Ok(Self { pool, writers, backend, writer: Arc::default() })
     }
 
     /// Brings the tables to the state this program needs; safe to repeat, and from several processes at once.
@@ -215,8 +233,8 @@ impl Store {
             Backend::Postgres => None,
         };
         let inner = match self.backend {
-            Backend::Sqlite => limited(self.pool.begin_with("BEGIN IMMEDIATE")).await?,
-            Backend::Postgres => limited(self.pool.begin()).await?,
+            Backend::Sqlite => limited(self.writers.begin_with("BEGIN IMMEDIATE")).await?,
+            Backend::Postgres => limited(self.writers.begin()).await?,
         };
         Ok(Tx { inner, store: self.clone(), began, _writer: guard })
     }
@@ -231,6 +249,7 @@ impl Store {
 
     pub async fn close(&self) {
         self.pool.close().await;
+        self.writers.close().await;
     }
 
     fn unfold(&self, sql: &str) -> String {

@@ -68,6 +68,7 @@ metrics! {
     RecordsPublished = Counter "civilhub_records_published_total" [System] "Records that the bus has confirmed; a batch that is published again counts again";
     SourceFailures = Counter "civilhub_source_failures_total" [System] "Turns in which a source could not be read to its end, its batch not confirmed or its position not stored";
     SourceLastSuccess = Gauge "civilhub_source_last_success_timestamp_seconds" [System] "When every object of a source was last read to its end, in seconds since 1970";
+    LoadsHeld = Gauge "civilhub_full_loads_held" [System] "Full loads that wait for somebody's decision because too much vanished or some rows could not be read";
     RecordsRouted = Counter "civilhub_records_routed_total" [System, Outcome] "Records that the router decided about: dispatched, rejected, parked, superseded, duplicate, or seen before (a repeat of the bus)";
     Deliveries = Counter "civilhub_deliveries_total" [Subscription, Outcome] "Tries of deliveries: delivered, refused (parked with its key), or unavailable (the receiver cannot take anything; tried again)";
     DeadLetters = Counter "civilhub_dead_letters_total" [Stage, Code] "Records set aside, by the code of their first fault; a transaction that is tried again counts again";

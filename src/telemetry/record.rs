@@ -54,6 +54,11 @@ pub fn source_read(system: &System) {
     set(Metric::SourceLastSuccess, vec![Value::system(system)], clock::millis() as f64 / 1000.0);
 }
 
+/// How many full loads of a system are held.
+pub fn loads_held(system: &System, loads: u64) {
+    set(Metric::LoadsHeld, vec![Value::system(system)], loads as f64);
+}
+
 /// The router has decided about a batch: the system of each record and what became of it.
 pub fn routed(fates: impl Iterator<Item = (System, &'static str)>) {
     let mut counts: BTreeMap<(System, &'static str), u64> = BTreeMap::new();

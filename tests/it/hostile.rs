@@ -11,7 +11,9 @@ mod fixed;
 mod hub;
 mod pull;
 mod push;
+mod soap;
 mod sql;
+mod vendor;
 mod xlsx;
 
 use hub::Hub;
@@ -36,4 +38,4 @@ macro_rules! sources {
     )*};
 }
 
-sources! { archive csv dbf fixed pull push sql xlsx }
+sources! { archive csv dbf fixed pull push soap sql vendor xlsx }

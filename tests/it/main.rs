@@ -17,6 +17,7 @@ mod hostile;
 mod identity;
 mod lake;
 mod ledger;
+mod loads;
 mod privacy;
 mod road;
 mod samples;

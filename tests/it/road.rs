@@ -91,6 +91,7 @@ impl Source for Rows {
             bad: Vec::new(),
             next: Position(Value::from(end)),
             more: end < self.0.len(),
+            load: None,
         })
     }
 }

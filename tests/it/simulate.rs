@@ -2,14 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail by panic")]
 
+mod systems;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
-use civilhub::simulate::serve::assist_hall::{TOKEN, serve_assist_hall};
-use civilhub::simulate::serve::push::{push_disaster, sign};
+use civilhub::simulate::serve::pull::{ASSIST_HALL, TOKEN, serve};
+use civilhub::simulate::serve::push::{DISASTER_REPORT, push, sign};
 use civilhub::simulate::{self, Options, Summary};
 use md5::{Digest, Md5};
 use serde_json::Value;
@@ -87,12 +89,11 @@ async fn options_are_checked_all_at_once() {
 async fn a_demo_has_tens_of_thousands_of_records() {
     let (_dir, summary) = export(5, 20_000).await;
     let rows: u64 = summary.systems.values().map(|system| system.rows).sum();
-    assert!((30_000..60_000).contains(&rows), "{rows} rows");
-    assert_eq!(summary.systems.len(), 6);
+    assert!((60_000..160_000).contains(&rows), "{rows} rows");
     for (slug, system) in &summary.systems {
-        assert!(system.rows > 300, "{slug} has {} rows", system.rows);
         assert_eq!(system.objects.values().sum::<u64>(), system.rows);
-        assert!(system.rejected > 0, "{slug} has no refused row");
+        // One row of a hundred is refused, or fewer: the smallest systems may have none.
+        assert!(system.rows < 300 || system.rejected > 0, "{slug} has no refused row");
     }
 }
 
@@ -357,7 +358,7 @@ async fn disaster_reports_obey_the_checks_except_the_planted_ones() {
 #[tokio::test]
 async fn the_hall_answers_unsteadily_but_loses_nothing() {
     let (dir, summary) = export(71, PERSONS).await;
-    let mock = serve_assist_hall(dir.path(), "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let mock = serve(dir.path(), ASSIST_HALL, "127.0.0.1:0".parse().unwrap()).await.unwrap();
     let client = reqwest::Client::builder().timeout(std::time::Duration::from_secs(5)).no_proxy().build().unwrap();
     let url = |page: usize| format!("http://{}/api/accept?updatedAfter=&page={page}&size=50", mock.address);
     assert_eq!(client.get(url(1)).send().await.unwrap().status(), 401);
@@ -433,7 +434,7 @@ async fn hub(secret: &'static str) -> (String, Arc<Mutex<Inbox>>) {
 async fn pushed_reports_are_signed_retried_and_kept_in_order() {
     let (dir, summary) = export(81, 5_000).await;
     let (url, inbox) = hub("geheim").await;
-    let pushed = push_disaster(dir.path(), &url, "geheim", &|_| {}).await.unwrap();
+    let pushed = push(dir.path(), DISASTER_REPORT, &url, "geheim", &|_| {}).await.unwrap();
     let rows = summary.systems["disaster-report"].rows;
     assert_eq!(pushed.accepted + pushed.refused, rows);
     assert!(pushed.retries > 0);
@@ -460,7 +461,7 @@ async fn pushed_reports_are_signed_retried_and_kept_in_order() {
 async fn a_wrong_secret_ends_the_push() {
     let (dir, _) = export(82, 200).await;
     let (url, _) = hub("geheim").await;
-    let error = push_disaster(dir.path(), &url, "other", &|_| {}).await.unwrap_err();
+    let error = push(dir.path(), DISASTER_REPORT, &url, "other", &|_| {}).await.unwrap_err();
     assert_eq!(error.faults()[0].code.to_string(), "CH-1907");
 }
 

@@ -20,9 +20,14 @@ use civilhub::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+mod databases;
+mod dialects;
 mod file;
 mod http;
+mod sftp;
+mod soap;
 mod sql;
+mod tokens;
 
 /// A store and an inbox of their own.
 struct Place {

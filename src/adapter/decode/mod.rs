@@ -26,6 +26,7 @@ pub mod jsonfile;
 pub mod lines;
 pub mod options;
 pub mod xlsx;
+pub mod xml;
 
 /// The format name is not known.
 pub const UNKNOWN_FORMAT: Code = Code::new(2006);
@@ -44,7 +45,7 @@ pub const EMPTY: Code = Code::new(2014);
 const RAW_LIMIT: usize = 4096;
 
 /// The names of [`open`], for messages.
-pub const FORMATS: [&str; 6] = ["csv", "fixed", "dbf", "json", "ndjson", "xlsx"];
+pub const FORMATS: [&str; 7] = ["csv", "fixed", "dbf", "json", "ndjson", "xlsx", "xml"];
 
 /// What a format reads from: a file, or bytes in memory.
 pub trait Input: Read + Seek + Send {
@@ -149,6 +150,7 @@ pub fn open(name: &str, table: &toml::Table) -> Result<Box<dyn Format>, Vec<Faul
         "fixed" => Box::new(fixed::Fixed::new(table)?),
         "dbf" => Box::new(dbf::Dbf::new(table)?),
         "json" => Box::new(jsonfile::Json::new(table)?),
+        "xml" => Box::new(xml::Xml::new(table)?),
         "ndjson" => Box::new(jsonfile::NdJson::new(table)?),
         "xlsx" => Box::new(xlsx::Xlsx::new(table)?),
         _ => return Err(vec![options::unknown(UNKNOWN_FORMAT, "format", name, &FORMATS)]),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    adapter::decode::options,
+    adapter::{decode::options, load::Load},
     envelope::System,
     error::{Code, Fault},
     store::Store,
@@ -20,8 +20,10 @@ pub mod file;
 pub mod http_pull;
 pub mod http_push;
 pub mod secrets;
+pub mod soap;
 pub mod sql;
 mod watermark;
+mod web;
 mod window;
 
 /// The source could not be reached; it is tried again on schedule.
@@ -33,7 +35,7 @@ pub const REFUSED: Code = Code::new(2002);
 pub const UNKNOWN_KIND: Code = Code::new(2005);
 
 /// The names `kind` may have.
-pub const KINDS: [&str; 4] = ["sql", "file", "http_pull", "http_push"];
+pub const KINDS: [&str; 5] = ["sql", "file", "http_pull", "http_push", "soap"];
 
 /// Where to read on; opaque outside the source that made it. Stored only after every record of the batch is confirmed.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -73,6 +75,8 @@ pub struct Batch {
     pub bad: Vec<BadRow>,
     /// The position after this batch.
     pub next: Position,
+    /// What full load or delta the rows belong to, where the adapter tells them apart.
+    pub load: Option<Load>,
     /// More is waiting now; else the source may rest until its schedule says otherwise.
     pub more: bool,
 }
@@ -149,6 +153,7 @@ pub fn open(
         "sql" => sql::open(system, &source, objects),
         "file" => file::open(system, &source, objects, context),
         "http_pull" => http_pull::open(system, &source, objects),
+        "soap" => soap::open(system, &source, objects),
         "http_push" => http_push::open(system, &source, objects, context).map(|_| Vec::new()),
         other => Err(vec![options::unknown(UNKNOWN_KIND, "source kind", other, &KINDS)]),
     }

@@ -14,9 +14,18 @@ pub enum Kind {
     /// A date and time of the database, or text `yyyy-MM-dd HH:mm:ss` or RFC 3339; without a zone it is local time.
     #[serde(rename = "timestamp")]
     Timestamp,
-    /// A counter such as a row version.
+    /// A counter.
     #[serde(rename = "integer")]
     Integer,
+    /// A counter as hexadecimal text, the row version of SQL Server; `0x` in front allowed.
+    #[serde(rename = "rowversion")]
+    RowVersion,
+    /// Seconds since 1970.
+    #[serde(rename = "unix")]
+    Unix,
+    /// Milliseconds since 1970.
+    #[serde(rename = "unix_ms")]
+    UnixMillis,
     /// Text without a measure; no overlap is possible.
     #[serde(rename = "text")]
     Text,
@@ -28,15 +37,26 @@ impl Kind {
         match self {
             Self::Digits => digits(text).map(millis),
             Self::Timestamp => timestamp(text).map(millis),
-            Self::Integer => text.trim().parse().ok(),
+            Self::Integer | Self::UnixMillis => text.trim().parse().ok(),
+            Self::RowVersion => i64::from_str_radix(text.trim().trim_start_matches("0x"), 16).ok(),
+            Self::Unix => text.trim().parse::<i64>().ok()?.checked_mul(1000),
             Self::Text => None,
         }
     }
 
+    /// Whether it counts changes and not time.
+    pub fn counts(self) -> bool {
+        matches!(self, Self::Integer | Self::RowVersion)
+    }
+
     /// The text of a place on the scale, written like `like`, a text of the same source.
     pub fn text(self, units: i64, like: &str) -> Option<String> {
-        if self == Self::Integer {
-            return Some(units.to_string());
+        match self {
+            Self::Integer | Self::UnixMillis => return Some(units.to_string()),
+            Self::Unix => return Some(units.div_euclid(1000).to_string()),
+            Self::RowVersion if like.starts_with("0x") => return Some(format!("0x{:016X}", units.max(0))),
+            Self::RowVersion => return Some(format!("{:016x}", units.max(0))),
+            Self::Digits | Self::Timestamp | Self::Text => {}
         }
         let nanos = i128::from(units) * 1_000_000;
         let moment = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?;
@@ -53,7 +73,7 @@ impl Kind {
             Self::Timestamp if like.contains('T') && zoned(like) => moment.format(&Rfc3339).ok(),
             Self::Timestamp if like.contains('T') => moment.format(plain).ok().map(|text| text.replace(' ', "T")),
             Self::Timestamp => moment.format(plain).ok(),
-            Self::Integer | Self::Text => None,
+            _ => None,
         }
     }
 }
@@ -110,6 +130,11 @@ mod tests {
         assert_eq!(earlier(Kind::Timestamp, "2017-07-03T00:01:00+08:00"), "2017-07-02T23:56:00+08:00");
         assert_eq!(earlier(Kind::Timestamp, "2017-07-03T00:01:00"), "2017-07-02T23:56:00");
         assert_eq!(Kind::Integer.text(Kind::Integer.units("1000").unwrap() - 10, "1000").unwrap(), "990");
+        assert_eq!(earlier(Kind::Unix, "1499043660"), "1499043360");
+        assert_eq!(earlier(Kind::UnixMillis, "1499043660123"), "1499043360123");
+        let version = Kind::RowVersion.units("0x00000000000007D1").unwrap();
+        assert_eq!(Kind::RowVersion.text(version - 1, "0x00000000000007D1").unwrap(), "0x00000000000007D0");
+        assert_eq!(Kind::RowVersion.text(Kind::RowVersion.units("00000000000007d1").unwrap(), "0").unwrap(), "00000000000007d1");
     }
 
     #[test]

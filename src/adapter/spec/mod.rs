@@ -50,15 +50,22 @@ pub enum SourceKind {
     Sql,
     /// Files of a drop folder or SFTP server.
     File,
-    /// Paged HTTP: JSON or SOAP.
+    /// Paged JSON over HTTP.
     HttpPull,
+    /// Paged answers of a SOAP service.
+    Soap,
     /// Signed calls into the hub.
     HttpPush,
 }
 
 impl SourceKind {
-    const NAMES: [(&'static str, Self); 4] =
-        [("sql", Self::Sql), ("file", Self::File), ("http_pull", Self::HttpPull), ("http_push", Self::HttpPush)];
+    const NAMES: [(&'static str, Self); 5] = [
+        ("sql", Self::Sql),
+        ("file", Self::File),
+        ("http_pull", Self::HttpPull),
+        ("soap", Self::Soap),
+        ("http_push", Self::HttpPush),
+    ];
 
     /// As written in `adapter.toml`.
     pub fn as_str(self) -> &'static str {

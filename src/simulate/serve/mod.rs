@@ -1,4 +1,6 @@
-//! The living side of the simulation: a system that answers, and one that pushes.
+//! The living side of the simulation: systems that answer, and systems that push.
 
-pub mod assist_hall;
+pub mod mock;
+pub mod pull;
 pub mod push;
+pub mod soap;

@@ -18,7 +18,7 @@ use crate::simulate::places::{Place, Places};
 use crate::simulate::population::{Family, Person};
 use crate::simulate::random::Random;
 use crate::simulate::truth::{Spot, Truth};
-use crate::simulate::write::gb18030::{Trailer, TrailerFile};
+use crate::simulate::write::gb18030::{Trailer, TrailerFile, excel};
 
 /// The system's slug.
 pub const SLUG: &str = "senior-allowance";
@@ -217,16 +217,6 @@ fn full_file(folder: &Path, day: Date) -> Result<TrailerFile, Error> {
 
 fn delta_file(folder: &Path, day: Date) -> Result<TrailerFile, Error> {
     TrailerFile::create(&folder.join(format!("{DELTA}_{}.csv", compact(day))), '\t', &HEADER)
-}
-
-/// How Excel was kept from eating digits: mostly `="…"`, sometimes an apostrophe, sometimes not at all.
-fn excel(digits: &str, random: &mut Random) -> String {
-    match random.below(10) {
-        _ if digits.is_empty() => String::new(),
-        0..6 => format!("=\"{digits}\""),
-        6..8 => format!("'{digits}"),
-        _ => digits.to_owned(),
-    }
 }
 
 fn plant(row: &mut [String; 8], recorded: &Recorded, random: &mut Random) -> Option<Kind> {

@@ -15,7 +15,7 @@ use crate::simulate::places::Places;
 use crate::simulate::population::{Family, Person};
 use crate::simulate::random::Random;
 use crate::simulate::truth::{Spot, Truth};
-use crate::simulate::write::sqlite::{Buffer, Cell, Database};
+use crate::simulate::write::sqlite::{Buffer, Database, cell, yuan};
 
 /// The system's slug.
 pub const SLUG: &str = "urban-dibao";
@@ -91,20 +91,20 @@ impl UrbanDibao {
             34_000 + random.between(0, 9_000),
         );
         self.buffers[FAMILIES].push(vec![
-            text(&case.id),
-            text(&division),
-            text(&head.name),
-            text(card_type),
-            text(&card),
-            text(&case.family.members.len().to_string()),
-            text(&case.dibao.covered.to_string()),
+            cell(&case.id),
+            cell(&division),
+            cell(&head.name),
+            cell(card_type),
+            cell(&card),
+            cell(&case.family.members.len().to_string()),
+            cell(&case.dibao.covered.to_string()),
             income,
-            text(&case.dibao.class.to_string()),
-            text(random.pick(&["01", "01,06", "02", "04", "04,09", "05,06", "01,07", "08", ""])),
-            text(&state),
-            text(&registered),
-            text(&case.modified),
-            text(if deleted { "1" } else { "0" }),
+            cell(&case.dibao.class.to_string()),
+            cell(random.pick(&["01", "01,06", "02", "04", "04,09", "05,06", "01,07", "08", ""])),
+            cell(&state),
+            cell(&registered),
+            cell(&case.modified),
+            cell(if deleted { "1" } else { "0" }),
         ]);
         truth.row(&spot);
         truth.appears(&case.family.members[0].who, &spot, &head.note())?;
@@ -130,15 +130,15 @@ impl UrbanDibao {
         let years = age(person.who.birth, self.start.today);
         let (health, labour) = condition(years, random);
         self.buffers[MEMBERS].push(vec![
-            text(&id),
-            text(&case.id),
-            text(&recorded.name),
-            text(&recorded.number),
-            text(relation),
-            text(person.people.code()),
-            text(health),
-            text(labour),
-            text(&case.modified),
+            cell(&id),
+            cell(&case.id),
+            cell(&recorded.name),
+            cell(&recorded.number),
+            cell(relation),
+            cell(person.people.code()),
+            cell(health),
+            cell(labour),
+            cell(&case.modified),
         ]);
         truth.row(&spot);
         truth.appears(&person.who, &spot, &recorded.note())?;
@@ -163,14 +163,14 @@ impl UrbanDibao {
         }
         let (flag, modified) = self.pay_state(case, head, back);
         self.buffers[PAYS].push(vec![
-            text(&id),
-            text(&case.id),
-            text(&period),
-            text(&yuan(case.dibao.fen)),
-            text(bank),
-            text(&head.account),
-            text(flag),
-            text(&modified),
+            cell(&id),
+            cell(&case.id),
+            cell(&period),
+            cell(&yuan(case.dibao.fen)),
+            cell(bank),
+            cell(&head.account),
+            cell(flag),
+            cell(&modified),
         ]);
         truth.row(&spot);
         truth.appears(&head.who, &spot, "no_number")?;
@@ -219,14 +219,6 @@ impl System for UrbanDibao {
         self.database.write(&mut self.buffers).await?;
         self.database.close().await
     }
-}
-
-fn text(value: &str) -> Cell {
-    (!value.is_empty()).then(|| value.to_owned())
-}
-
-fn yuan(fen: u64) -> String {
-    format!("{}.{:02}", fen / 100, fen % 100)
 }
 
 /// Mostly twelve digits, from some offices nine or six.

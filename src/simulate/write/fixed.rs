@@ -42,9 +42,13 @@ impl Record {
         self.text(&format!("{value:0width$}"), width)
     }
 
-    /// Fills up with spaces and ends the line.
-    pub fn end(mut self) -> Vec<u8> {
-        self.bytes.resize(RECORD - 2, b' ');
+    /// Fills up with spaces and ends the line of a batch.
+    pub fn end(self) -> Vec<u8> {
+        self.line(RECORD - 2)
+    }
+
+    fn line(mut self, width: usize) -> Vec<u8> {
+        self.bytes.resize(width, b' ');
         self.bytes.extend_from_slice(b"\r\n");
         self.bytes
     }
@@ -110,17 +114,62 @@ impl BatchFile {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        let file = OpenOptions::new().create(true).append(true).open(&self.path);
-        let written = file.and_then(|mut file| file.write_all(&self.buffer));
-        written.map_err(Error::file(&self.path))?;
-        self.buffer.clear();
-        Ok(())
+        append(&self.path, &mut self.buffer)
     }
 }
 
 fn overwrite(file: &mut File, header: &[u8]) -> std::io::Result<()> {
     file.seek(SeekFrom::Start(0))?;
     file.write_all(header)
+}
+
+/// A file of details alone, which grows like a batch.
+#[derive(Debug)]
+pub struct PlainFile {
+    path: PathBuf,
+    width: usize,
+    buffer: Vec<u8>,
+    lines: u64,
+}
+
+impl PlainFile {
+    /// A file that will be written to `path`; its records have `width` bytes and CR LF.
+    pub fn new(path: PathBuf, width: usize) -> Self {
+        Self { path, width, buffer: Vec::new(), lines: 0 }
+    }
+
+    /// The file's name.
+    pub fn name(&self) -> String {
+        self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// Adds a record and gives its line number from 1.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn push(&mut self, record: Record) -> Result<u64, Error> {
+        self.buffer.extend_from_slice(&record.line(self.width));
+        self.lines += 1;
+        if self.buffer.len() >= FLUSH {
+            append(&self.path, &mut self.buffer)?;
+        }
+        Ok(self.lines)
+    }
+
+    /// Writes what is left.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn finish(mut self) -> Result<(), Error> {
+        append(&self.path, &mut self.buffer)
+    }
+}
+
+fn append(path: &Path, buffer: &mut Vec<u8>) -> Result<(), Error> {
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    file.and_then(|mut file| file.write_all(buffer)).map_err(Error::file(path))?;
+    buffer.clear();
+    Ok(())
 }
 
 /// The path of a batch in a folder.

@@ -8,6 +8,7 @@ use encoding_rs::GB18030;
 use md5::{Digest, Md5};
 
 use crate::simulate::error::Error;
+use crate::simulate::random::Random;
 
 /// A file under way.
 pub struct TrailerFile {
@@ -27,6 +28,8 @@ pub enum Trailer {
     WrongDigest,
     /// As after a transfer that lost a line.
     WrongCount,
+    /// The exporter of this system writes none.
+    None,
 }
 
 impl TrailerFile {
@@ -62,6 +65,9 @@ impl TrailerFile {
     /// # Errors
     /// When the file cannot be written.
     pub fn finish(mut self, trailer: Trailer) -> Result<(), Error> {
+        if trailer == Trailer::None {
+            return self.out.flush().map_err(Error::file(&self.path));
+        }
         let mut digest = hex::encode(self.digest.finalize());
         if trailer == Trailer::WrongDigest {
             digest = digest.chars().rev().collect();
@@ -83,5 +89,15 @@ impl TrailerFile {
         let (bytes, _, _) = GB18030.encode(&line);
         self.digest.update(&bytes);
         self.out.write_all(&bytes).map_err(Error::file(&self.path))
+    }
+}
+
+/// How Excel was kept from eating digits: mostly `="…"`, sometimes an apostrophe, sometimes not at all.
+pub fn excel(digits: &str, random: &mut Random) -> String {
+    match random.below(10) {
+        _ if digits.is_empty() => String::new(),
+        0..6 => format!("=\"{digits}\""),
+        6..8 => format!("'{digits}"),
+        _ => digits.to_owned(),
     }
 }

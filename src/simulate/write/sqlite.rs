@@ -10,20 +10,30 @@ use crate::simulate::error::Error;
 /// A value as Oracle keeps it: the empty text is no value.
 pub type Cell = Option<String>;
 
+/// A cell of a text that is no value when empty.
+pub fn cell(text: &str) -> Cell {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Yuan with two decimals of an amount in fen.
+pub fn yuan(fen: u64) -> String {
+    format!("{}.{:02}", fen / 100, fen % 100)
+}
+
 /// Rows in one insert: below the limit of 32,766 parameters for tables of up to 60 columns.
 const ROWS: usize = 500;
 
 /// Rows of one table on their way.
 #[derive(Debug)]
 pub struct Buffer {
-    insert: &'static str,
+    insert: String,
     rows: Vec<Vec<Cell>>,
 }
 
 impl Buffer {
     /// `insert` is the statement up to `VALUES`.
-    pub fn new(insert: &'static str) -> Self {
-        Self { insert, rows: Vec::new() }
+    pub fn new(insert: impl Into<String>) -> Self {
+        Self { insert: insert.into(), rows: Vec::new() }
     }
 
     /// Adds a row.
@@ -48,7 +58,7 @@ impl Database {
     ///
     /// # Errors
     /// When the database cannot be made.
-    pub async fn create(path: &Path, tables: &[&'static str]) -> Result<Self, Error> {
+    pub async fn create<S: AsRef<str>>(path: &Path, tables: &[S]) -> Result<Self, Error> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -56,7 +66,8 @@ impl Database {
             .synchronous(SqliteSynchronous::Off);
         let mut connection = options.connect().await.map_err(Error::database(path))?;
         for table in tables {
-            sqlx::query(*table).execute(&mut connection).await.map_err(Error::database(path))?;
+            // The text is made of constants of the simulated systems.
+            sqlx::query(sqlx::AssertSqlSafe(table.as_ref())).execute(&mut connection).await.map_err(Error::database(path))?;
         }
         Ok(Self { path: path.to_owned(), connection })
     }
@@ -69,7 +80,7 @@ impl Database {
         let mut transaction = self.connection.begin().await.map_err(Error::database(&self.path))?;
         for buffer in buffers {
             for rows in buffer.rows.chunks(ROWS) {
-                let mut query = QueryBuilder::<Sqlite>::new(buffer.insert);
+                let mut query = QueryBuilder::<Sqlite>::new(buffer.insert.as_str());
                 query.push_values(rows, |mut values, row| {
                     for cell in row {
                         values.push_bind(cell.clone());

@@ -10,7 +10,7 @@ use civilhub::error::Code;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::pull::Server;
+use super::{pull::Server, soap::Service};
 use crate::support::program::{self, Running, command};
 
 pub const PUSH_SECRET: &str = "hostile-push-secret-of-thirty-two";
@@ -25,6 +25,7 @@ pub struct Hub {
     running: Running,
     pub url: String,
     pub server: Server,
+    pub service: Service,
 }
 
 impl Hub {
@@ -43,7 +44,7 @@ impl Hub {
         );
         fs::write(at("civilhub.toml"), config).unwrap();
         super::sql::create(&at("dibao.sqlite")).await;
-        let server = Server::start().await;
+        let (server, service) = (Server::start().await, Service::start().await);
         let mut command =
             command(&["serve", "--config", at("civilhub.toml").to_str().unwrap(), "--data", at("data").to_str().unwrap()]);
         command.envs([
@@ -51,11 +52,18 @@ impl Hub {
             ("ASSIST_HALL_URL", server.url.clone()),
             ("ASSIST_HALL_TOKEN", "hostile".to_owned()),
             ("DISASTER_REPORT_SECRET", PUSH_SECRET.to_owned()),
+            ("CHILD_ADOPTION_URL", service.url.clone()),
+            ("CHILD_ADOPTION_USER", "hostile".to_owned()),
+            ("CHILD_ADOPTION_PASSWORD", "hostile".to_owned()),
             ("INTERNET_PLUS_TOKEN", "hostile-mailbox-token-of-a-test".to_owned()),
         ]);
+        for vendor in ["dongzhan", "jianguo", "fengman", "chuanying"] {
+            let name = format!("SMART_COMMUNITY_{}_SECRET", vendor.to_uppercase());
+            command.env(name, format!("{PUSH_SECRET}-{vendor}"));
+        }
         let mut running = Running::start(command, &at("hub.log"));
         let listen = running.wait_for("listen=", Duration::from_secs(60));
-        Self { url: format!("http://{listen}"), folder, running, server }
+        Self { url: format!("http://{listen}"), folder, running, server, service }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -169,10 +177,21 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// Systems whose sources are attacked: one for each kind and format.
+const SYSTEMS: [&str; 8] = [
+    "assist-hall",
+    "child-adoption",
+    "disaster-report",
+    "fund-payment",
+    "funeral",
+    "senior-allowance",
+    "smart-community",
+    "urban-dibao",
+];
+
 /// The real adapters, polled every second.
 fn eager_adapters(to: &Path) {
-    let entries = fs::read_dir(repository().join("adapters")).unwrap().map(|entry| entry.unwrap().path());
-    for from in entries.filter(|path| path.is_dir()) {
+    for from in SYSTEMS.map(|system| repository().join("adapters").join(system)) {
         let folder = to.join(from.file_name().unwrap());
         fs::create_dir_all(&folder).unwrap();
         for file in fs::read_dir(&from).unwrap().map(|file| file.unwrap().path()).filter(|file| file.is_file()) {

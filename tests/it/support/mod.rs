@@ -11,9 +11,11 @@ use tokio::process::Command;
 
 pub mod broker;
 pub mod hub;
+pub mod mariadb;
 pub mod postgres;
 pub mod program;
 pub mod proxy;
+pub mod sshd;
 
 /// A name that no other test uses, on this broker or database.
 pub fn unique(what: &str) -> String {

@@ -219,7 +219,7 @@ pub fn digest(file: &mut File) -> io::Result<String> {
 }
 
 /// Not hidden, and not named as programs name what they are still writing.
-fn finished(name: &str) -> bool {
+pub fn finished(name: &str) -> bool {
     let lower = name.to_ascii_lowercase();
     !lower.starts_with('.') && ![".tmp", ".part", ".filepart", "~"].iter().any(|end| lower.ends_with(end))
 }

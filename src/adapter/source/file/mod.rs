@@ -9,11 +9,13 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use serde::Deserialize;
 
 use super::{Batch, Error, ObjectOptions, Position, Source, SourceContext, Sources, UNREACHABLE, each, source_options};
 use crate::{
-    adapter::decode::{self, Format, RowReader, beside::InFolder, options, options::OneOrMany},
+    adapter::{
+        decode::{self, Format, RowReader, beside::InFolder, options, options::OneOrMany},
+        load::{Load, Loads},
+    },
     envelope::System,
     error::{Code, Fault},
     store,
@@ -22,9 +24,11 @@ use crate::{
 pub mod archive;
 pub mod folder;
 mod reader;
+pub mod remote;
 mod state;
 
 use folder::{Folder, Stamp};
+use remote::{Options, Remote};
 use state::{Seen, Stage, State};
 
 /// A file was changed or taken away while it was being read.
@@ -37,14 +41,8 @@ const VERIFY_LIMIT: Duration = Duration::from_secs(600);
 /// Time for one batch of rows, one scan or one move.
 const STEP_LIMIT: Duration = Duration::from_secs(60);
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Options {
-    /// How long a file must lie unchanged.
-    settle: Option<String>,
-}
-
-/// File sources of one system. Source option: `settle` (`2s`). Object options: `files` (a glob or a list), `format`, and
+/// File sources of one system. Source options: `settle` (`2s`), and `sftp` with its own
+/// options for files that are fetched first. Object options: `files` (a glob or a list), `format`, and
 /// the options of the format.
 ///
 /// # Errors
@@ -60,12 +58,26 @@ pub fn open(
     let Some(settle) = settle else {
         return Err(vec![options::bad("settle", "is no length of time").expected("for example `2s`")]);
     };
+    let place = given.place()?;
     let mut made = each(objects, |object| {
-        let Files { globs, format } = files_of(&object.own())?;
-        let folder = Folder::new(context.inbox.join(system.as_str()), globs, Duration::from_millis(settle));
-        let folder = folder.in_pairs(format.companion());
+        let mut table = object.own();
+        let loads = Loads::take(&object.name, &mut table);
+        let (loads, Files { globs, format }) = match (loads, files_of(&table)) {
+            (Ok(loads), Ok(files)) => (loads, files),
+            (loads, files) => return Err([loads.err(), files.err()].into_iter().flatten().flatten().collect()),
+        };
+        let (inbox, settle) = (context.inbox.join(system.as_str()), Duration::from_millis(settle));
+        let folder = Folder::new(inbox.clone(), globs, settle).in_pairs(format.companion());
+        let remote = place.clone().map(|place| Remote {
+            place,
+            store: context.store.clone(),
+            system: system.clone(),
+            inbox,
+            globs: folder.all_globs(),
+            settle,
+        });
         let seen = Seen { store: context.store.clone(), system: system.clone(), object: object.name.clone() };
-        Ok(FileSource { folder, seen, others: Vec::new(), format, open: None, strays: 0 })
+        Ok(FileSource { folder, seen, others: Vec::new(), format, loads, remote, open: None, strays: 0 })
     })?;
     let all: Vec<(String, Vec<String>)> =
         made.iter().map(|(name, source)| (name.clone(), source.folder.globs().to_vec())).collect();
@@ -123,6 +135,8 @@ struct FileSource {
     /// Name and globs of the system's other objects: a workbook with several sheets is a file of several objects.
     others: Vec<(String, Vec<String>)>,
     format: Arc<dyn Format>,
+    loads: Option<Loads>,
+    remote: Option<Remote>,
     open: Option<Open>,
     /// As last reported.
     strays: usize,
@@ -168,11 +182,26 @@ enum Picked {
 impl FileSource {
     /// The next settled file by name, digested and verified; files already seen are put away on the way.
     async fn pick(&mut self) -> Result<Picked, Error> {
-        for name in self.ready_names().await? {
+        loop {
+            let names = self.ready_names().await?;
+            if let Some(picked) = self.first_of(names).await? {
+                return Ok(picked);
+            }
+            // Nothing is left here: what the server has comes next, if it has anything.
+            match &self.remote {
+                Some(remote) if remote.fetch().await? > 0 => {}
+                _ => return Ok(Picked::Nothing),
+            }
+        }
+    }
+
+    /// The first of these files that this object has not read.
+    async fn first_of(&mut self, names: Vec<String>) -> Result<Option<Picked>, Error> {
+        for name in names {
             let folder = self.folder.clone();
             let file = name.clone();
             let Some((stamp, digest)) = blocking(VERIFY_LIMIT, move || Ok(reader::identify(&folder, &file).ok())).await? else {
-                return Ok(Picked::Nothing);
+                return Ok(Some(Picked::Nothing));
             };
             if self.seen.contains(&digest).await.map_err(|error| unreachable(&error))? {
                 if self.is_wanted(&name, &digest).await? {
@@ -193,9 +222,9 @@ impl FileSource {
                 stage: Stage::Open,
                 faults: Vec::new(),
             };
-            return self.verify(state, stamp).await;
+            return self.verify(state, stamp).await.map(Some);
         }
-        Ok(Picked::Nothing)
+        Ok(None)
     }
 
     /// Whether another object of the system still has to read the file.
@@ -265,9 +294,20 @@ impl FileSource {
 
     async fn batch(&mut self, open: Open, max: usize) -> Result<Batch, Error> {
         let (folder, object) = (self.folder.clone(), self.seen.object.clone());
-        let (batch, open) = blocking(STEP_LIMIT, move || Ok(reader::batch(&folder, &object, open, max))).await?;
+        let (mut batch, open) = blocking(STEP_LIMIT, move || Ok(reader::batch(&folder, &object, open, max))).await?;
         self.open = open;
+        batch.load = State::of(&batch.next).and_then(|state| self.load(&state));
         Ok(batch)
+    }
+
+    /// A file that went away before its end belongs to no load any more.
+    fn load(&self, state: &State) -> Option<Load> {
+        let load = self.loads.as_ref()?.of_file(&state.file, &state.digest);
+        match state.stage {
+            Stage::Open => Some(load),
+            Stage::Read => Some(Load { ended: true, ..load }),
+            Stage::Refused | Stage::Gone => None,
+        }
     }
 
     /// What follows a stored position: note the file as seen and put it away. Safe to repeat.
@@ -336,6 +376,11 @@ async fn blocking<T: Send + 'static>(
         Ok(Err(_)) => Err(Error::Unreachable(fault("a task ended early".to_owned()))),
         Err(_) => Err(Error::Unreachable(fault(format!("no answer within {} s", limit.as_secs())).hint(hint))),
     }
+}
+
+fn disk(error: &std::io::Error) -> Error {
+    let fault = Fault::new(FOLDER, format!("the drop folder does not work: {}", error.kind()));
+    Error::Unreachable(fault.hint("check that the folder is mounted, has space and may be read and written"))
 }
 
 fn unreachable(error: &store::Error) -> Error {

@@ -1,9 +1,4 @@
-//! Paged JSON over HTTP, polled by the time of the last change.
-//!
-//! Pages of these interfaces are unstable: rows change their page while one reads, so that one is seen twice and another
-//! not at all, and two rows of one second come in any order. So a run of pages is read again until a pass shows nothing
-//! new, sorted here by (updated, key), and rows that were already emitted with the same content are passed over. The next
-//! poll asks again from `overlap` before the newest row.
+//! Paged JSON over HTTP, polled by the time of the last change; see [`super::web::sweep`] for how pages are read.
 //!
 //! A record that JSON cannot tell (a lone surrogate, a name sent twice) costs itself, a page that is no JSON costs itself:
 //! both become dead letters with their place, and the sweep is asked for again until the server has mended them.
@@ -11,42 +6,44 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde_json::Value;
 use url::Url;
 
 use super::{
-    BadRow, Batch, Error, ObjectOptions, Position, Row, Source, Sources, each, source_options,
-    watermark::Kind,
-    weight,
-    window::{Window, fingerprint},
+    Error, ObjectOptions, Source, Sources, each, source_options,
+    web::{
+        client::{Ask, BODY_LIMIT, Client, Line, Verdict, address, of_no_use, too_large},
+        sweep::{Mark, Next, Page, PageRow, Pages, Plan, Sweep},
+        token::KeyOptions,
+    },
+    window::fingerprint,
 };
 use crate::{
     adapter::decode::{jsonfile, options},
-    clock,
     envelope::System,
-    error::{Code, Fault},
+    error::Fault,
+    json::{self, Limits},
 };
 
-mod client;
-use client::{Client, Page, Token};
-
-/// The server gives the same page whatever page is asked for.
-pub const PAGES_REPEAT: Code = Code::new(2082);
-
-/// Pages of one run, which is sorted in memory.
-const PAGES_OF_A_RUN: u64 = 20;
-/// Passes over a run of several pages until nothing new turns up.
-const PASSES: usize = 4;
-/// Bytes of one pass over a run.
-const RUN_BYTES: usize = 32 << 20;
+/// Most memory that the values of a page may take.
+const PAGE_MEMORY: usize = 32 << 20;
+/// A page with more faults is spoiled as a whole; so many of them are told.
+const FAULTS_OF_A_PAGE: usize = 2_000;
+const FAULTS_SHOWN: usize = 20;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Options {
     base: String,
+    timeout: Option<String>,
     token: Option<String>,
     token_header: Option<String>,
+    token_url: Option<String>,
+    client_id: Option<String>,
+    client_secret: Option<String>,
+    client_auth: Option<String>,
+    scope: Option<String>,
 }
 
 #[derive(Clone, Deserialize)]
@@ -66,6 +63,13 @@ struct Endpoint {
     #[serde(default = "first_page")]
     first_page: u64,
     overlap: Option<String>,
+    /// Name of the parameter, and JSON pointer to its next value in the answer.
+    cursor: Option<String>,
+    next: Option<String>,
+    /// JSON pointer to the code of an answer, and the codes of a cursor that ran out.
+    code: Option<String>,
+    #[serde(default)]
+    expired: Vec<String>,
 }
 
 fn page() -> String {
@@ -81,21 +85,27 @@ fn first_page() -> u64 {
     1
 }
 
-/// HTTP sources of one system. Source options: `base` (URL), `token`, `token_header` (`authorization`, with `Bearer`).
-/// Object options: `path`, `items` (JSON pointer to the array), `updated` (field), `page`, `size`, `since` (names of the
-/// parameters), `page_size` (100), `first_page` (1), `overlap` (`5m`).
+/// HTTP sources of one system. Source options: `base` (URL), `timeout` (`60s`), `token`, `token_header` (`authorization`,
+/// with `Bearer`), or `token_url`, `client_id`, `client_secret`, `client_auth` (`basic` or `body`), `scope`. Object options:
+/// `path`, `items` (JSON pointer to the array), `updated` (field), `page`, `size`, `since` (names of the parameters),
+/// `page_size` (100), `first_page` (1), `overlap` (`5m`), and for cursors `cursor`, `next`, `code`, `expired`.
 ///
 /// # Errors
 /// Every unknown or wrong option.
 pub fn open(system: &System, source: &toml::Table, objects: &[ObjectOptions]) -> Result<Sources, Vec<Fault>> {
     let given: Options = source_options(source)?;
-    let base = Url::parse(&given.base).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
-    let Some(base) = base else {
-        return Err(vec![options::bad("base", "is no address").expected("a URL with `http` or `https`")]);
+    let base = address("base", &given.base).map_err(|fault| vec![fault])?;
+    let line = Line::new(given.timeout.as_deref()).map_err(|fault| vec![fault])?;
+    let key = KeyOptions {
+        token: given.token,
+        token_header: given.token_header,
+        token_url: given.token_url,
+        client_id: given.client_id,
+        client_secret: given.client_secret,
+        client_auth: given.client_auth,
+        scope: given.scope,
     };
-    let token =
-        given.token.map(|token| Token::new(given.token_header.as_deref(), &token)).transpose().map_err(|fault| vec![fault])?;
-    let client = Client::new(token).map_err(|fault| vec![fault])?;
+    let client = Client::new(line, key.key().map_err(|fault| vec![fault])?);
     let made = each(objects, |object| {
         let endpoint: Endpoint = options::read(&object.own())?;
         let mut faults = Vec::new();
@@ -103,212 +113,76 @@ pub fn open(system: &System, source: &toml::Table, objects: &[ObjectOptions]) ->
         if url.is_none() {
             faults.push(options::bad("path", "must be a path below `base`"));
         }
-        let overlap = options::millis(endpoint.overlap.as_deref().unwrap_or("5m"));
-        if overlap.is_none() {
-            faults.push(options::bad("overlap", "is no length of time").expected("for example `5m`"));
-        }
-        if endpoint.page_size == 0 || endpoint.page_size > 1000 {
-            faults.push(options::bad("page_size", "must be 1 to 1000"));
-        }
-        if object.key.is_empty() {
-            faults.push(options::bad("key", "names the fields that identify a row"));
-        }
-        let (true, Some(url), Some(overlap)) = (faults.is_empty(), url, overlap) else { return Err(faults) };
-        let (system, object, key) = (system.clone(), object.name.clone(), object.key.clone());
-        Ok(Pull { system, object, key, endpoint, url, overlap, client: client.clone(), run: None })
+        let overlap = Plan::check(endpoint.overlap.as_deref(), endpoint.page_size, &object.key, &mut faults);
+        cursors(&endpoint, &mut faults);
+        let (true, Some(url)) = (faults.is_empty(), url) else { return Err(faults) };
+        Ok(Sweep::new(plan(system, object, &endpoint, overlap), Json { endpoint, url, client: client.clone() }))
     })?;
     Ok(made.into_iter().map(|(name, source)| (name, Box::new(source) as Box<dyn Source>)).collect())
 }
 
-/// Where polling goes on.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-struct Place {
-    /// The value of the `since` parameter for this sweep.
-    since: Option<String>,
-    /// First page of the run being emitted.
-    page: Option<u64>,
-    /// The newest change seen, as text and as its place in time.
-    newest: Option<String>,
-    high: Option<i64>,
-    /// The last pass over some run still showed new rows: the next sweep begins where this one began.
-    unsettled: bool,
-    /// What was emitted lately.
-    window: Value,
+/// Options of cursors come together or not at all.
+fn cursors(endpoint: &Endpoint, faults: &mut Vec<Fault>) {
+    if endpoint.cursor.is_some() != endpoint.next.is_some() {
+        faults.push(options::bad("cursor", "and `next` belong together").expected("a parameter and a JSON pointer"));
+    }
+    if endpoint.code.is_some() == endpoint.expired.is_empty() {
+        faults.push(options::bad("expired", "and `code` belong together").expected("a JSON pointer and a list of codes"));
+    }
+    for (name, pointer) in [("items", Some(&endpoint.items)), ("next", endpoint.next.as_ref()), ("code", endpoint.code.as_ref())]
+    {
+        if pointer.is_some_and(|pointer| !pointer.is_empty() && !pointer.starts_with('/')) {
+            faults.push(options::bad(name, "is no JSON pointer").expected("for example `/data/list`"));
+        }
+    }
+}
+
+fn plan(system: &System, object: &ObjectOptions, endpoint: &Endpoint, overlap: i64) -> Plan {
+    Plan {
+        system: system.clone(),
+        object: object.name.clone(),
+        key: object.key.clone(),
+        updated: endpoint.updated.clone(),
+        overlap,
+        page_size: endpoint.page_size,
+        first_page: endpoint.first_page,
+        cursor: endpoint.cursor.is_some(),
+        shown: endpoint.path.clone(),
+        pointer: Some(endpoint.items.clone()),
+        start: None,
+    }
 }
 
 /// One endpoint.
-struct Pull {
-    system: System,
-    object: String,
-    key: Vec<String>,
+struct Json {
     endpoint: Endpoint,
     url: Url,
-    overlap: i64,
     client: Client,
-    run: Option<Run>,
 }
 
-/// Pages read together; what is left of them, the newest first.
-struct Run {
-    /// The position after which `rows` come.
-    at: Place,
-    rows: Vec<Item>,
-    bad: BTreeMap<u64, BadRow>,
-    /// Page after the run; `None` when the run reached the last page.
-    next: Option<u64>,
+#[async_trait]
+impl Pages for Json {
+    async fn page(&self, since: Option<&str>, mark: &Mark) -> Result<Page, Error> {
+        let reads: &[u16] = if self.endpoint.cursor.is_some() { &[200, 400, 410] } else { &[200] };
+        let ask = Ask { url: self.page_url(since, mark), shown: &self.endpoint.path, post: None, reads };
+        let first = matches!(mark, Mark::Number(_) | Mark::Cursor(None));
+        self.client.fetch(&ask, &|status, bytes| self.read(status, bytes, first)).await
+    }
 }
 
-/// One pass over the pages of a run.
-#[derive(Default)]
-struct Pass {
-    rows: BTreeMap<(String, u64), Item>,
-    bad: BTreeMap<u64, BadRow>,
-    pages: u64,
-    /// Pages or rows that could not be read: the sweep must not move on past them.
-    spoiled: bool,
-    next: Option<u64>,
-}
-
-/// Rows of a page, and faults by the number of their row.
-type Rows = (Vec<Value>, BTreeMap<usize, Vec<Fault>>);
-
-struct Item {
-    units: Option<i64>,
-    updated: String,
-    key: String,
-    print: u64,
-    data: Value,
-}
-
-impl Pull {
-    async fn fetch(&self, place: &Place) -> Result<Run, Error> {
-        let mut all = self.pass(place).await?;
-        let mut settled = all.pages == 1;
-        for _ in 1..PASSES {
-            if settled {
-                break;
-            }
-            let again = self.pass(place).await?;
-            let before = all.rows.len();
-            all.rows.extend(again.rows);
-            settled = all.rows.len() == before;
-            all.bad.extend(again.bad);
-            all.next = again.next;
-            all.spoiled |= again.spoiled;
-        }
-        let mut rows: Vec<Item> = all.rows.into_values().collect();
-        rows.sort_by(|a, b| (b.units, &b.updated, &b.key, b.print).cmp(&(a.units, &a.updated, &a.key, a.print)));
-        if !settled {
-            tracing::warn!(system = %self.system, object = %self.object, "pages do not settle; they will be read again");
-        }
-        let at = Place { unsettled: place.unsettled || !settled || all.spoiled, ..place.clone() };
-        Ok(Run { at, rows, bad: all.bad, next: all.next })
-    }
-
-    async fn pass(&self, place: &Place) -> Result<Pass, Error> {
-        let first = place.page.unwrap_or(self.endpoint.first_page);
-        let (mut pass, mut bytes, mut before) = (Pass::default(), 0, None);
-        let mut spoiled_before = false;
-        for page in first..first + PAGES_OF_A_RUN {
-            let url = self.page_url(place.since.as_deref(), page);
-            let (items, faults) = match self.page(url).await? {
-                Ok(read) => read,
-                Err(faults) => {
-                    self.spoil(&mut pass, page, faults);
-                    // One such page is passed over; after a second the server is taken to be broken.
-                    pass.next = if spoiled_before { None } else { Some(page + 1) };
-                    if std::mem::replace(&mut spoiled_before, true) {
-                        break;
-                    }
-                    continue;
-                }
-            };
-            spoiled_before = false;
-            bytes += items.iter().map(weight).sum::<usize>();
-            let print = fingerprint("", &Value::Array(items.clone()));
-            if !items.is_empty() && before.replace(print) == Some(print) {
-                let fault = Fault::new(PAGES_REPEAT, "two pages are the same").in_file(&self.endpoint.path);
-                return Err(Error::Refused(fault.hint("check the parameter names `page` and `size`")));
-            }
-            let last = (items.len() as u64) < self.endpoint.page_size;
-            self.sort_in(&mut pass, items, faults);
-            pass.pages += 1;
-            pass.next = if last { None } else { Some(page + 1) };
-            if last || bytes > RUN_BYTES {
-                break;
-            }
-        }
-        Ok(pass)
-    }
-
-    /// The rows of a page, each fault with the number of its row; or why the page cannot be read.
-    async fn page(&self, url: Url) -> Result<Result<Rows, Vec<Fault>>, Error> {
-        let (document, faults) = match self.client.get(url, &self.endpoint.path).await? {
-            Page::Good(document, faults) => (document, faults),
-            Page::Spoiled(faults) => return Ok(Err(faults)),
-        };
-        let mut of_rows = BTreeMap::<usize, Vec<Fault>>::new();
-        for fault in faults {
-            let pointer = fault.place.pointer.clone().unwrap_or_default();
-            let inside = pointer.strip_prefix(&self.endpoint.items).and_then(|rest| rest.strip_prefix('/'));
-            match inside.and_then(|rest| rest.split('/').next()?.parse().ok()) {
-                Some(row) => of_rows.entry(row).or_default().push(fault),
-                // The array of rows itself is in doubt.
-                None if format!("{}/", self.endpoint.items).starts_with(&format!("{pointer}/")) => return Ok(Err(vec![fault])),
-                None => {}
-            }
-        }
-        Ok(match jsonfile::items(document, &self.endpoint.items) {
-            Ok(items) => Ok((items, of_rows)),
-            Err(fault) => Err(vec![fault]),
-        })
-    }
-
-    fn sort_in(&self, pass: &mut Pass, items: Vec<Value>, mut faults: BTreeMap<usize, Vec<Fault>>) {
-        for (at, data) in items.into_iter().enumerate() {
-            let print = fingerprint("", &data);
-            if let Some(faults) = faults.remove(&at) {
-                pass.spoiled = true;
-                let faults = faults.into_iter().map(|fault| fault.in_file(&self.endpoint.path)).collect();
-                pass.bad.insert(
-                    print,
-                    BadRow {
-                        object: self.object.clone(),
-                        origin: format!("unreadable/{print:016x}"),
-                        faults,
-                        raw: String::new(),
-                    },
-                );
-                continue;
-            }
-            match self.item(data) {
-                Ok(item) => drop(pass.rows.insert((item.key.clone(), item.print), item)),
-                Err(fault) => drop(pass.bad.insert(print, self.bad(at, print, fault))),
-            }
-        }
-    }
-
-    /// A page that cannot be read: reported once a day, and asked for again with every sweep.
-    fn spoil(&self, pass: &mut Pass, page: u64, faults: Vec<Fault>) {
-        pass.pages += 1;
-        pass.spoiled = true;
-        let code = faults.first().map(|fault| fault.code.to_string()).unwrap_or_default();
-        let origin = format!("page/{page}/{code}/{}", clock::iso_date(clock::today()));
-        let shown = format!("{}?{}={page}", self.endpoint.path, self.endpoint.page);
-        let faults = faults.into_iter().map(|fault| fault.in_file(&shown)).collect();
-        pass.bad.insert(
-            fingerprint(&origin, &Value::Null),
-            BadRow { object: self.object.clone(), origin, faults, raw: String::new() },
-        );
-    }
-
-    fn page_url(&self, since: Option<&str>, page: u64) -> Url {
+impl Json {
+    fn page_url(&self, since: Option<&str>, mark: &Mark) -> Url {
         let mut url = self.url.clone();
         let mut query = url.query_pairs_mut();
-        query
-            .append_pair(&self.endpoint.page, &page.to_string())
-            .append_pair(&self.endpoint.size, &self.endpoint.page_size.to_string());
+        match mark {
+            Mark::Number(page) => drop(query.append_pair(&self.endpoint.page, &page.to_string())),
+            Mark::Cursor(cursor) => {
+                if let (Some(name), Some(cursor)) = (&self.endpoint.cursor, cursor) {
+                    query.append_pair(name, cursor);
+                }
+            }
+        }
+        query.append_pair(&self.endpoint.size, &self.endpoint.page_size.to_string());
         if let (Some(name), Some(since)) = (&self.endpoint.since, since) {
             query.append_pair(name, since);
         }
@@ -316,105 +190,59 @@ impl Pull {
         url
     }
 
-    fn item(&self, data: Value) -> Result<Item, Fault> {
-        let shape = |what: &str| Fault::new(jsonfile::SHAPE, what.to_owned());
-        if !data.is_object() {
-            return Err(shape("the row is not an object"));
+    fn read(&self, status: u16, bytes: Option<Vec<u8>>, first: bool) -> Verdict<Page> {
+        if status != 200 {
+            let coded = bytes.and_then(|bytes| json::strict(&bytes, &Limits::default()).ok());
+            let expired = status == 410 || coded.is_some_and(|document| self.expired(&document));
+            // Without a cursor there is none that could have run out.
+            return if expired && !first { Verdict::Done(Page::Expired) } else { Verdict::Lasting(of_no_use(status)) };
         }
-        let updated = scalar(data.get(&self.endpoint.updated))
-            .ok_or_else(|| shape("the row has no time of change").at_column(&self.endpoint.updated))?;
-        let mut parts = Vec::new();
-        for name in &self.key {
-            parts.push(scalar(data.get(name)).ok_or_else(|| shape("the row has no key").at_column(name))?);
-        }
-        let key = parts.join("\u{1f}");
-        let print = fingerprint(&key, &data);
-        Ok(Item { units: Kind::Timestamp.units(&updated), updated, key, print, data })
+        let Some(bytes) = bytes else { return Verdict::Done(Page::Spoiled(vec![too_large()])) };
+        let limits = Limits { bytes: BODY_LIMIT, faults: FAULTS_OF_A_PAGE, memory: PAGE_MEMORY, ..Limits::default() };
+        Verdict::Done(match json::salvage(&bytes, &limits) {
+            Ok((document, _)) if !first && self.expired(&document) => Page::Expired,
+            Ok((document, faults)) => self.rows(document, faults),
+            Err(faults) => Page::Spoiled(faults.into_iter().take(FAULTS_SHOWN).collect()),
+        })
     }
 
-    /// A row that cannot be told apart from others; its content names it, so that it is reported once.
-    fn bad(&self, at: usize, print: u64, fault: Fault) -> BadRow {
-        let fault = fault.in_file(&self.endpoint.path).at_row(at as u64 + 1).at_pointer(format!("{}/{at}", self.endpoint.items));
-        let origin = format!("unreadable/{print:016x}");
-        BadRow { object: self.object.clone(), origin, faults: vec![fault], raw: String::new() }
+    /// The answer's code says that the cursor has run out.
+    fn expired(&self, document: &Value) -> bool {
+        let Some(code) = self.endpoint.code.as_ref().and_then(|pointer| document.pointer(pointer)) else { return false };
+        let code = code.as_str().map_or_else(|| code.to_string(), str::to_owned);
+        self.endpoint.expired.contains(&code)
     }
 
-    fn row(&self, item: Item) -> Row {
-        let key = fingerprint(&item.key, &Value::Null);
-        Row {
-            object: self.object.clone(),
-            origin: format!("{}/{key:016x}/{:08x}", item.updated, item.print >> 32),
-            file: self.endpoint.path.clone(),
-            number: 0,
-            data: item.data,
-            meta: Value::Object(Map::new()),
-        }
-    }
-
-    /// Emits from the run up to `max` rows, and moves the place on.
-    fn emit(&self, run: &mut Run, max: usize) -> Batch {
-        let mut batch = Batch::default();
-        let mut place = run.at.clone();
-        let mut window = Window::from_json(&place.window);
-        for (print, bad) in std::mem::take(&mut run.bad) {
-            if window.insert(place.high.unwrap_or_default(), print) {
-                batch.bad.push(bad);
+    /// The rows of a page, each with its faults; or why the page cannot be read.
+    fn rows(&self, document: Value, faults: Vec<Fault>) -> Page {
+        let mut of_rows = BTreeMap::<usize, Vec<Fault>>::new();
+        for fault in faults {
+            let pointer = fault.place.pointer.clone().unwrap_or_default();
+            let inside = pointer.strip_prefix(&self.endpoint.items).and_then(|rest| rest.strip_prefix('/'));
+            match inside.and_then(|rest| rest.split('/').next()?.parse().ok()) {
+                Some(row) => of_rows.entry(row).or_default().push(fault),
+                // The array of rows itself is in doubt.
+                None if format!("{}/", self.endpoint.items).starts_with(&format!("{pointer}/")) => {
+                    return Page::Spoiled(vec![fault]);
+                }
+                None => {}
             }
         }
-        while batch.rows.len() < max {
-            let Some(item) = run.rows.pop() else { break };
-            let units = item.units.or(place.high).unwrap_or_default();
-            if item.units.is_some() && place.high.is_none_or(|high| units >= high) {
-                place.high = Some(units);
-                place.newest = Some(item.updated.clone());
-            }
-            if window.insert(units, item.print) {
-                batch.rows.push(self.row(item));
-            }
-        }
-        batch.more = !run.rows.is_empty() || run.next.is_some();
-        if run.rows.is_empty() {
-            self.turn(&mut place, &mut window, run.next);
-        }
-        window.shrink();
-        place.window = window.to_json();
-        batch.next = Position(serde_json::to_value(&place).unwrap_or_default());
-        run.at = place;
-        batch
-    }
-
-    /// The run is emitted: on to the next pages, or to the next sweep.
-    fn turn(&self, place: &mut Place, window: &mut Window, next: Option<u64>) {
-        // Rows may have moved to a page before: the last page is read again.
-        place.page = next.map(|page| page - 1);
-        if let (None, Some(high), Some(newest)) = (next, place.high, &place.newest) {
-            let from = high.saturating_sub(self.overlap);
-            if !std::mem::take(&mut place.unsettled) {
-                window.forget_before(from);
-                place.since = Kind::Timestamp.text(from, newest).or_else(|| place.since.take());
-            }
-        }
-    }
-}
-
-#[async_trait]
-impl Source for Pull {
-    async fn read(&mut self, position: &Position, max: usize) -> Result<Batch, Error> {
-        let place: Place = serde_json::from_value(position.0.clone()).unwrap_or_default();
-        let mut run = match self.run.take().filter(|run| run.at == place && !run.rows.is_empty()) {
-            Some(run) => run,
-            None => self.fetch(&place).await?,
+        let next = self.next(&document);
+        let rows = match jsonfile::items(document, &self.endpoint.items) {
+            Ok(rows) => rows,
+            Err(fault) => return Page::Spoiled(vec![fault]),
         };
-        let batch = self.emit(&mut run, max.max(1));
-        self.run = Some(run);
-        Ok(batch)
+        let row = |(at, data): (usize, Value)| -> PageRow { (fingerprint("", &data), of_rows.remove(&at).map_or(Ok(data), Err)) };
+        Page::Rows(rows.into_iter().enumerate().map(row).collect(), next)
     }
-}
 
-fn scalar(value: Option<&Value>) -> Option<String> {
-    match value? {
-        Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
+    fn next(&self, document: &Value) -> Next {
+        let Some(pointer) = &self.endpoint.next else { return Next::Numbered { total: None } };
+        Next::Cursor(match document.pointer(pointer) {
+            Some(Value::String(cursor)) if !cursor.is_empty() => Some(cursor.clone()),
+            Some(Value::Number(cursor)) => Some(cursor.to_string()),
+            _ => None,
+        })
     }
 }

@@ -1,4 +1,5 @@
-//! Signed webhooks into the hub: `POST /in/<system>/<object>`.
+//! Signed webhooks into the hub: `POST /in/<system>/<object>`. Vendors that speak differently have an object each, see
+//! [`dialect`].
 //!
 //! The sender signs `<timestamp>.<body>` with HMAC-SHA256 and gets 202 only after the intake has the rows durably. A
 //! delivery that comes again is answered with 202 and has no second effect: its id (or the digest of its body) is
@@ -16,23 +17,26 @@ use axum::{
     routing::post,
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{Batch, ObjectOptions, Row, SourceContext, each, source_options};
+use super::{Batch, ObjectOptions, SourceContext, each, source_options};
 use crate::{
-    adapter::decode::{jsonfile, options},
+    adapter::decode::options,
     envelope::System,
     error::{Code, Fault, Faults},
     json::{self, Limits},
     store::{self, Store},
 };
 
+mod dialect;
 mod seen;
 mod signature;
 
-use signature::Signature;
+pub use dialect::xml_options;
+
+use dialect::Dialect;
 
 /// No such system or object takes deliveries here.
 pub const UNKNOWN: Code = Code::new(2090);
@@ -87,7 +91,7 @@ pub trait Intake: Send + Sync {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Options {
-    secret: String,
+    secret: Option<String>,
     secret_next: Option<String>,
     signature_header: Option<String>,
     timestamp_header: Option<String>,
@@ -99,23 +103,34 @@ struct Options {
 #[serde(deny_unknown_fields)]
 struct ObjectTable {
     path: Option<String>,
+    items: Option<String>,
+    format: Option<String>,
+    rows: Option<String>,
+    encoding: Option<String>,
+    declared: Option<String>,
     #[serde(default)]
-    items: String,
+    lists: Vec<String>,
+    // Where a vendor signs in its own way.
+    secret: Option<String>,
+    secret_next: Option<String>,
+    signature_header: Option<String>,
+    timestamp_header: Option<String>,
+    id_header: Option<String>,
+    skew: Option<toml::Value>,
 }
 
 /// One system that pushes.
 pub struct PushSource {
     system: System,
-    signature: Signature,
-    id_header: String,
-    /// By path segment: the object and the JSON pointer to its rows.
-    objects: BTreeMap<String, (String, String)>,
+    /// By the last part of the address.
+    objects: BTreeMap<String, Dialect>,
     store: Store,
 }
 
 /// The pushing side of one system. Source options: `secret`, `secret_next` (during a change of secrets), `skew` (`300`
-/// seconds), `signature_header` (`x-signature`), `timestamp_header` (`x-timestamp`), `id_header` (`x-delivery-id`). Object
-/// options: `path` (`/in/<system>/<last part>` or the last part alone; the object's name), `items` (JSON pointer to the rows).
+/// seconds), `signature_header` (`x-signature`), `timestamp_header` (`x-timestamp`), `id_header` (`x-delivery-id`); an object
+/// may have its own. Object options: `path` (`/in/<system>/<last part>` or the last part alone; the object's name), `format`
+/// (`json`), `items` (JSON pointer to the rows), or for `xml` the options of that format.
 ///
 /// # Errors
 /// Every unknown or wrong option.
@@ -127,41 +142,21 @@ pub fn open(
 ) -> Result<PushSource, Vec<Fault>> {
     let source = super::secrets::resolve(source, &context.env)?;
     let given: Options = source_options(&source)?;
-    let skew = match &given.skew {
-        None => Some(300_000),
-        Some(toml::Value::Integer(seconds)) => seconds.checked_mul(1000),
-        Some(value) => value.as_str().and_then(options::millis),
-    };
-    let Some(skew) = skew.filter(|skew| (1..=3_600_000).contains(skew)) else {
-        return Err(vec![options::bad("skew", "must be a time of at most an hour")]);
-    };
-    if given.secret.len() < 16 {
-        return Err(vec![options::bad("secret", "is too short").expected("at least 16 bytes")]);
-    }
     let made = each(objects, |object| {
-        let table: ObjectTable = options::read(&object.own())?;
-        let path = table.path.unwrap_or_else(|| object.name.clone());
-        let last = path.strip_prefix(&format!("/in/{system}/")).unwrap_or(&path).to_owned();
-        if last.is_empty() || last.contains('/') {
-            return Err(vec![options::bad("path", "is no address of this system").expected(format!("`/in/{system}/<name>`"))]);
-        }
-        Ok((last, table.items))
+        let table = super::secrets::resolve(&object.own(), &context.env)?;
+        Dialect::new(system, &object.name, options::read(&table)?, &given)
     })?;
-    let objects = made.into_iter().map(|(name, (path, items))| (path, (name, items))).collect();
-    let secrets = [Some(given.secret), given.secret_next].into_iter().flatten().filter(|secret| !secret.is_empty()).collect();
-    let header = |name: Option<String>, default: &str| name.unwrap_or_else(|| default.to_owned());
-    Ok(PushSource {
-        system: system.clone(),
-        signature: Signature {
-            secrets,
-            header: header(given.signature_header, "x-signature"),
-            timestamp_header: header(given.timestamp_header, "x-timestamp"),
-            skew,
-        },
-        id_header: header(given.id_header, "x-delivery-id"),
-        objects,
-        store: context.store.clone(),
-    })
+    let mut faults = Vec::new();
+    let mut by_path = BTreeMap::new();
+    for (name, (path, dialect)) in made {
+        if by_path.insert(path, dialect).is_some() {
+            faults.push(options::bad("path", "is that of another object").at_pointer(format!("/object/{name}")));
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    Ok(PushSource { system: system.clone(), objects: by_path, store: context.store.clone() })
 }
 
 /// Everything a request needs.
@@ -183,11 +178,11 @@ async fn receive(
     body: Body,
 ) -> Response {
     let found = door.sources.get(&system).and_then(|source| Some((source, source.objects.get(&object)?)));
-    let Some((source, (object, items))) = found else {
+    let Some((source, dialect)) = found else {
         let fault = Fault::new(UNKNOWN, "no deliveries are taken here").hint("check the address");
         return Problem(StatusCode::NOT_FOUND, vec![fault]).into_response();
     };
-    match source.receive(&*door.intake, object, items, &headers, body).await {
+    match source.receive(&*door.intake, dialect, &headers, body).await {
         Ok(repeat) => (StatusCode::ACCEPTED, axum::Json(json!({ "accepted": true, "repeat": repeat }))).into_response(),
         Err(problem) => problem.into_response(),
     }
@@ -195,14 +190,8 @@ async fn receive(
 
 impl PushSource {
     /// True when the delivery was taken before.
-    async fn receive(
-        &self,
-        intake: &dyn Intake,
-        object: &str,
-        items: &str,
-        headers: &HeaderMap,
-        body: Body,
-    ) -> Result<bool, Problem> {
+    async fn receive(&self, intake: &dyn Intake, dialect: &Dialect, headers: &HeaderMap, body: Body) -> Result<bool, Problem> {
+        let object = dialect.object.as_str();
         let limits = Limits::default();
         let _reading = turn(&READING).await?;
         let body = match tokio::time::timeout(BODY_TIME, axum::body::to_bytes(body, limits.bytes)).await {
@@ -212,9 +201,9 @@ impl PushSource {
                 return Err(Problem::one(StatusCode::REQUEST_TIMEOUT, Fault::new(BROKEN_OFF, "the body did not arrive in time")));
             }
         };
-        self.signature.check(headers, &body).map_err(|fault| Problem::one(StatusCode::UNAUTHORIZED, fault))?;
+        dialect.signature.check(headers, &body).map_err(|fault| Problem::one(StatusCode::UNAUTHORIZED, fault))?;
         let digest = hex::encode(Sha256::digest(&body));
-        let delivery = signature::header(headers, &self.id_header).filter(|id| id.len() <= 200).unwrap_or(&digest);
+        let delivery = signature::header(headers, &dialect.id_header).filter(|id| id.len() <= 200).unwrap_or(&digest);
         // A sender's id may be anything, even personal: the store and the origins of rows hold its hash.
         let delivery = hex::encode(&Sha256::digest(delivery)[..16]);
         if let Some(before) = seen::digest(&self.store, &self.system, object, &delivery).await.map_err(unavailable)? {
@@ -226,7 +215,7 @@ impl PushSource {
             return Err(Problem::one(StatusCode::CONFLICT, fault));
         }
         let _taking = turn(&TAKING).await?;
-        let batch = batch(object, items, &delivery, &body, &limits)?;
+        let batch = dialect.batch(&delivery, &body, &limits)?;
         let rows = batch.rows.len();
         match tokio::time::timeout(INTAKE_TIME, intake.accept(&self.system, batch)).await {
             Ok(Ok(_)) => {}
@@ -250,32 +239,6 @@ impl PushSource {
 async fn turn(places: &'static Semaphore) -> Result<SemaphorePermit<'static>, Problem> {
     let busy = || Problem::one(StatusCode::SERVICE_UNAVAILABLE, Fault::new(NOT_ACCEPTED, "too many deliveries at once"));
     tokio::time::timeout(INTAKE_TIME, places.acquire()).await.ok().and_then(Result::ok).ok_or_else(busy)
-}
-
-/// The rows of a body.
-fn batch(object: &str, items: &str, delivery: &str, body: &[u8], limits: &Limits) -> Result<Batch, Problem> {
-    let document = json::strict(body, limits).map_err(|faults| Problem(StatusCode::BAD_REQUEST, faults))?;
-    let rows = jsonfile::items(document, items).map_err(|fault| Problem::one(StatusCode::BAD_REQUEST, fault))?;
-    if rows.len() > ROW_LIMIT {
-        let fault =
-            Fault::new(TOO_MANY_ROWS, format!("the delivery has {} rows", rows.len())).expected(format!("at most {ROW_LIMIT}"));
-        return Err(Problem::one(StatusCode::PAYLOAD_TOO_LARGE, fault));
-    }
-    let wrong = rows.iter().enumerate().filter(|(_, row)| !row.is_object());
-    let shape = |at: usize| Fault::new(jsonfile::SHAPE, "the row is not an object").at_pointer(format!("{items}/{at}"));
-    let faults: Vec<Fault> = wrong.take(20).map(|(at, _)| shape(at)).collect();
-    if !faults.is_empty() {
-        return Err(Problem(StatusCode::BAD_REQUEST, faults));
-    }
-    let row = |(at, data): (usize, Value)| Row {
-        object: object.to_owned(),
-        origin: format!("push/{delivery}#{}", at + 1),
-        file: format!("/in/{object}"),
-        number: 0,
-        data,
-        meta: json!({}),
-    };
-    Ok(Batch { rows: rows.into_iter().enumerate().map(row).collect(), ..Batch::default() })
 }
 
 fn unread(error: &axum::Error, limits: &Limits) -> Problem {

@@ -5,11 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{
-    Error, TOO_MANY_CHILDREN, check_name, object, options, query,
-    table::{Connection, Table},
-    text,
-};
+use super::{Error, TOO_MANY_CHILDREN, check_name, connection::Connection, object, options, query, table::Table, text};
 use crate::error::Fault;
 
 /// Child rows of one page that are held in memory.
@@ -23,16 +19,18 @@ struct Options {
     on: String,
     parent: Option<String>,
     columns: Option<Vec<String>>,
+    gbk_in_latin1: Option<Vec<String>>,
 }
 
 /// One child table. Options: `name` of the array in the parent, `table`, `on` (its column that holds the parent's key),
-/// `parent` (the parent's column, by default the one called like `on`, else the first of its key), `columns`.
+/// `parent` (the parent's column, by default the one called like `on`, else the first of its key), `columns`, `gbk_in_latin1`.
 pub struct Child {
     name: String,
     table_name: String,
     on: String,
     parent: Option<String>,
     columns: Vec<String>,
+    gbk: Vec<String>,
     table: Option<Table>,
 }
 
@@ -40,17 +38,20 @@ impl Child {
     pub fn new(given: &toml::Table) -> Result<Self, Vec<Fault>> {
         let given: Options = options::read(given)?;
         let columns = given.columns.unwrap_or_default();
-        let names = columns.iter().chain([&given.on]).chain(&given.parent);
+        let gbk = given.gbk_in_latin1.unwrap_or_default();
+        let names = columns.iter().chain([&given.on]).chain(&given.parent).chain(&gbk);
         let mut faults: Vec<Fault> = names.filter_map(|name| check_name("column", name, false)).collect();
         faults.extend(check_name("table", &given.table, true));
-        let child = Self { name: given.name, table_name: given.table, on: given.on, parent: given.parent, columns, table: None };
+        faults.extend(super::check_gbk(&gbk, [&given.on]));
+        let child =
+            Self { name: given.name, table_name: given.table, on: given.on, parent: given.parent, columns, gbk, table: None };
         if faults.is_empty() { Ok(child) } else { Err(faults) }
     }
 
     /// Looks the child table up; returns the column of the parent that the children point to.
     pub async fn look_up(&mut self, connection: &Connection, parent: &Table, key: &[String]) -> Result<String, Error> {
         let table = connection.table(&self.table_name).await?;
-        self.table = Some(table.reduce(&self.columns, std::slice::from_ref(&self.on))?);
+        self.table = Some(table.reduce(&self.columns, std::slice::from_ref(&self.on))?.with_gbk(&self.gbk)?);
         let same = Some(self.on.clone()).filter(|on| parent.has(on));
         let column = self.parent.clone().or(same).or_else(|| key.first().cloned()).unwrap_or_else(|| self.on.clone());
         self.parent = Some(column.clone());

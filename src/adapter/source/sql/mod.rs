@@ -22,15 +22,23 @@ use crate::{
     error::{Code, Fault},
 };
 
+mod catalogue;
 mod children;
+mod connection;
 mod dialect;
+mod gbk;
+mod native;
+mod odbc;
 mod place;
 mod query;
 mod table;
 
 use children::Child;
+use connection::Connection;
+use dialect::Dialect;
+pub use odbc::{ODBC_DRIVER, ODBC_HANGS, ODBC_MISSING};
 use place::Place;
-use table::{Connection, NOT_UTF8, Table};
+use table::{NOT_UTF8, Table};
 
 /// A table or column name has characters that no name should have.
 pub const IDENTIFIER: Code = Code::new(2070);
@@ -52,6 +60,7 @@ const ROW_BYTES: usize = 1 << 20;
 #[serde(deny_unknown_fields)]
 struct Options {
     url: String,
+    dialect: Option<Dialect>,
 }
 
 #[derive(Deserialize)]
@@ -62,18 +71,30 @@ struct TableOptions {
     watermark: String,
     watermark_format: Option<Kind>,
     overlap: Option<toml::Value>,
+    upper: Option<Upper>,
+    gbk_in_latin1: Option<Vec<String>>,
     children: Option<Vec<toml::Table>>,
 }
 
-/// SQL sources of one system. Source option: `url`. Object options: `table`, `columns` (all), `watermark`,
+/// Where a run of pages ends, for watermarks that count changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Upper {
+    /// At the greatest watermark when the run began: a run ends although the system goes on writing.
+    Max,
+    /// Before the oldest change that is not committed yet: what is below it is complete.
+    Settled,
+}
+
+/// SQL sources of one system. Source options: `url`, and `dialect` with an `odbc:` URL. Object options: `table`, `columns` (all), `watermark`,
 /// `watermark_format` (`timestamp`), `overlap` (`"5m"`, or a number in units of the watermark: seconds or counts),
-/// `children = [{ name, table, on }]`.
+/// `upper`, `gbk_in_latin1 = ["column"]`, `children = [{ name, table, on }]`.
 ///
 /// # Errors
 /// Every unknown or wrong option.
 pub fn open(system: &System, source: &toml::Table, objects: &[ObjectOptions]) -> Result<Sources, Vec<Fault>> {
     let given: Options = source_options(source)?;
-    let connection = Connection::new(&given.url).map_err(|fault| vec![fault])?;
+    let connection = Connection::new(&given.url, given.dialect).map_err(|fault| vec![fault])?;
     let made = each(objects, |object| SqlSource::new(system, &connection, object))?;
     Ok(made.into_iter().map(|(name, source)| (name, Box::new(source) as Box<dyn Source>)).collect())
 }
@@ -88,6 +109,8 @@ struct SqlSource {
     watermark: String,
     kind: Kind,
     overlap: i64,
+    upper: Option<Upper>,
+    gbk: Vec<String>,
     children: Vec<Child>,
     connection: Connection,
     /// As the catalogue describes it; looked up at the first read and after a failure.
@@ -111,8 +134,14 @@ impl SqlSource {
             }
         }
         let columns = given.columns.unwrap_or_default();
+        let gbk = given.gbk_in_latin1.unwrap_or_default();
+        faults.extend(check_gbk(&gbk, object.key.iter().chain([&given.watermark])));
+        if given.upper == Some(Upper::Settled) && connection.dialect.settled().is_none() {
+            let fault = options::bad("upper", "this database does not say which changes are not committed yet");
+            faults.push(fault.expected("`max`, or none and an `overlap`"));
+        }
         faults.extend(check_name("table", &given.table, true));
-        for name in columns.iter().chain([&given.watermark]).chain(&object.key) {
+        for name in columns.iter().chain([&given.watermark]).chain(&object.key).chain(&gbk) {
             faults.extend(check_name("column", name, false));
         }
         if object.key.is_empty() {
@@ -130,6 +159,8 @@ impl SqlSource {
             watermark: given.watermark,
             kind,
             overlap,
+            upper: given.upper,
+            gbk,
             children,
             connection: connection.clone(),
             table: None,
@@ -145,20 +176,48 @@ impl SqlSource {
         for child in &mut self.children {
             needed.push(child.look_up(&self.connection, &table, &self.key).await?);
         }
-        let table = table.reduce(&self.columns, &needed)?;
+        let table = table.reduce(&self.columns, &needed)?.with_gbk(&self.gbk)?;
         self.table = Some(table.clone());
         Ok(table)
     }
 
     /// Watermarks beyond tomorrow are mistakes: one such row would hide all honest ones after it.
-    fn upper(&self) -> Option<String> {
+    fn tomorrow(&self) -> Option<String> {
         let tomorrow = (clock::now() + Duration::DAY).unix_timestamp() * 1000;
-        if self.kind == Kind::Integer { None } else { self.kind.text(tomorrow, "") }
+        if self.kind.counts() { None } else { self.kind.text(tomorrow, "") }
+    }
+
+    /// Where this page must end: tomorrow, or sooner where the run has a bound.
+    fn upper(&self, place: &Place) -> Option<String> {
+        let tomorrow = self.tomorrow();
+        let Some(bound) = &place.bound else { return tomorrow };
+        let units = |text: &str| self.kind.units(text);
+        match tomorrow {
+            Some(tomorrow) if units(&tomorrow) < units(bound) => Some(tomorrow),
+            _ => Some(bound.clone()),
+        }
+    }
+
+    /// Sets the bound of a run that begins. False when the table has nothing below any bound.
+    async fn bound(&self, table: &Table, place: &mut Place) -> Result<bool, Error> {
+        let (Some(upper), None) = (self.upper, &place.bound) else { return Ok(true) };
+        let query = match upper {
+            Upper::Max => query::greatest(table, &self.watermark),
+            Upper::Settled => {
+                query::Query { sql: self.connection.dialect.settled().unwrap_or_default().to_owned(), args: Vec::new() }
+            }
+        };
+        let found = self.connection.fetch(query, 1).await?.rows.into_iter().flatten().flatten().next();
+        place.bound = match (upper, found.as_deref().and_then(|text| text.parse().ok())) {
+            (Upper::Settled, Some(number)) => self.kind.text(number, "0x"),
+            _ => found,
+        };
+        Ok(place.bound.is_some())
     }
 
     /// One page. The rows not seen before go into the batch; true when more rows wait.
     async fn page(&self, table: &Table, place: &mut Place, batch: &mut Batch, max: usize) -> Result<bool, Error> {
-        let page = query::page(table, &self.watermark, &self.key, &place.cursor, self.upper().as_deref(), max);
+        let page = query::page(table, &self.watermark, &self.key, &place.cursor, self.upper(place).as_deref(), max);
         let answer = self.connection.fetch(page, table.columns.len()).await?;
         let full = answer.rows.len() >= max || !answer.complete;
         let mut rows: Vec<Map<String, Value>> = answer.rows.into_iter().map(|row| object(table, row)).collect();
@@ -202,7 +261,7 @@ impl SqlSource {
         if place.checked == today {
             return Ok(());
         }
-        let query = query::unreadable(table, &self.watermark, self.upper().as_deref());
+        let query = query::unreadable(table, &self.watermark, self.tomorrow().as_deref());
         let count = self.connection.fetch(query, 1).await?.rows.into_iter().flatten().flatten().next().unwrap_or_default();
         place.checked.clone_from(&today);
         if count == "0" {
@@ -229,6 +288,9 @@ impl Source for SqlSource {
         let mut batch = Batch::default();
         let read = async {
             self.report_unreadable(&table, &mut place, &mut batch).await?;
+            if !self.bound(&table, &mut place).await? {
+                return Ok(());
+            }
             for _ in 0..PAGES_OF_A_READ {
                 batch.more = self.page(&table, &mut place, &mut batch, max.max(2)).await?;
                 if !batch.more || !batch.rows.is_empty() || !batch.bad.is_empty() {
@@ -255,9 +317,9 @@ fn overlap(kind: Kind, given: Option<&toml::Value>) -> Result<i64, Fault> {
     match (kind, given) {
         (Kind::Text, None) => Ok(0),
         (Kind::Text, Some(_)) => Err(options::bad("overlap", "a watermark of format `text` has no measure; leave it out")),
-        (Kind::Integer, None) => Ok(1000),
-        (Kind::Integer, Some(toml::Value::Integer(count))) if *count >= 0 => Ok(*count),
-        (Kind::Integer, Some(_)) => Err(wrong()),
+        (_, None) if kind.counts() => Ok(1000),
+        (_, Some(toml::Value::Integer(count))) if kind.counts() && *count >= 0 => Ok(*count),
+        (_, Some(_)) if kind.counts() => Err(wrong()),
         (_, None) => Ok(300_000),
         (_, Some(toml::Value::Integer(seconds))) if (0..=86_400 * 31).contains(seconds) => Ok(seconds * 1000),
         (_, Some(toml::Value::String(text))) => options::millis(text).ok_or_else(wrong),
@@ -270,8 +332,15 @@ fn check_name(what: &str, name: &str, schema: bool) -> Option<Fault> {
     (!dialect::valid_identifier(name, schema)).then(|| fault().expected("letters, digits, `_`, `$` and `#`"))
 }
 
+/// Keys and watermarks are compared in the database, which knows their bytes only.
+fn check_gbk<'a>(gbk: &[String], compared: impl IntoIterator<Item = &'a String>) -> Option<Fault> {
+    let wrong = compared.into_iter().find(|name| gbk.contains(name))?;
+    Some(options::bad("gbk_in_latin1", format!("`{wrong}` is compared in the database and cannot be recoded")))
+}
+
 fn object(table: &Table, row: Vec<Option<String>>) -> Map<String, Value> {
-    table.columns.iter().map(|(name, _)| name.clone()).zip(row.into_iter().map(Value::from)).collect()
+    let value = |(column, text): (&table::Column, _)| (column.name.clone(), Value::from(table.value(column, text)));
+    table.columns.iter().zip(row).map(value).collect()
 }
 
 fn text(row: &Map<String, Value>, column: &str) -> String {
@@ -284,7 +353,7 @@ fn row_fault(data: &Value) -> Option<Fault> {
     }
     let nul = find(data, '\0').map(|column| Fault::new(NUL, "a value holds the character U+0000").at_column(column));
     nul.or_else(|| {
-        let fault = Fault::new(ENCODING, "a value is not UTF-8").at_column(find(data, NOT_UTF8)?);
+        let fault = Fault::new(ENCODING, "a value is not in the charset of its column").at_column(find(data, NOT_UTF8)?);
         Some(fault.hint("correct the row in the source system, or set the charset of its connection"))
     })
 }

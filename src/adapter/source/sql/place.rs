@@ -18,6 +18,8 @@ struct Stored {
     high: Option<i64>,
     floor: Option<i64>,
     checked: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bound: Option<String>,
     window: Value,
 }
 
@@ -32,6 +34,8 @@ pub struct Place {
     floor: Option<i64>,
     /// The day of the last report of unreadable rows.
     pub checked: String,
+    /// Where this run of pages ends, if the object has an upper bound.
+    pub bound: Option<String>,
     window: Window,
 }
 
@@ -44,7 +48,15 @@ impl Place {
             (Some(mark), Some(key)) => Cursor::After(mark, key),
         };
         let window = Window::from_json(&stored.window);
-        Self { cursor, last: stored.last, high: stored.high, floor: stored.floor, checked: stored.checked, window }
+        Self {
+            cursor,
+            last: stored.last,
+            high: stored.high,
+            floor: stored.floor,
+            checked: stored.checked,
+            bound: stored.bound,
+            window,
+        }
     }
 
     pub fn position(self) -> Position {
@@ -54,8 +66,8 @@ impl Place {
             Cursor::After(mark, key) => (Some(mark), Some(key)),
         };
         let window = self.window.to_json();
-        let stored =
-            Stored { watermark, key, last: self.last, high: self.high, floor: self.floor, checked: self.checked, window };
+        let (last, high, floor) = (self.last, self.high, self.floor);
+        let stored = Stored { watermark, key, last, high, floor, checked: self.checked, bound: self.bound, window };
         Position(serde_json::to_value(stored).unwrap_or_default())
     }
 
@@ -87,6 +99,7 @@ impl Place {
     /// The end is reached: the next poll begins `overlap` before the newest row, or where the memory begins.
     pub fn rewind(&mut self, kind: Kind, overlap: i64) {
         self.trim(overlap);
+        self.bound = None;
         let (Some(high), Some((mark, key))) = (self.high, &self.last) else { return };
         let from = high.saturating_sub(overlap).max(self.floor.unwrap_or(i64::MIN));
         let looked_back = if from <= high { kind.text(from, mark) } else { None };

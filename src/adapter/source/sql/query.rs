@@ -24,13 +24,19 @@ pub enum Cursor {
 /// Builds statements; collects the parameters.
 struct Builder {
     dialect: Dialect,
+    numbered: bool,
     args: Vec<Option<String>>,
 }
 
 impl Builder {
+    fn of(table: &Table) -> Self {
+        Self { dialect: table.dialect, numbered: table.numbered, args: Vec::new() }
+    }
+
     fn bind(&mut self, kind: &str, value: &str) -> String {
-        self.args.push(Some(value.to_owned()));
-        self.dialect.typed(&self.dialect.parameter(self.args.len()), kind)
+        self.args.push(Some(self.dialect.argument(kind, value)));
+        let parameter = if self.numbered { format!("${}", self.args.len()) } else { "?".to_owned() };
+        self.dialect.typed(&parameter, kind)
     }
 
     /// `a op x` where the column and its type come from the table.
@@ -42,7 +48,7 @@ impl Builder {
 
 /// One page of rows ordered by watermark and key.
 pub fn page(table: &Table, watermark: &str, key: &[String], cursor: &Cursor, upper: Option<&str>, limit: usize) -> Query {
-    let mut builder = Builder { dialect: table.dialect, args: Vec::new() };
+    let mut builder = Builder::of(table);
     let mut conditions = Vec::new();
     match cursor {
         Cursor::Start => {}
@@ -61,14 +67,16 @@ pub fn page(table: &Table, watermark: &str, key: &[String], cursor: &Cursor, upp
     }
     let order: Vec<String> =
         std::iter::once(watermark).chain(key.iter().map(String::as_str)).map(|c| table.dialect.quote(c)).collect();
-    let sql = format!(
-        "SELECT {} FROM {} WHERE {} ORDER BY {} LIMIT {limit}",
-        table.select(),
-        table.dialect.quote(&table.name),
-        conditions.join(" AND "),
-        order.join(", ")
-    );
-    Query { sql, args: builder.args }
+    let name = table.dialect.quote(&table.name);
+    let from = format!("{name} WHERE {} ORDER BY {}", conditions.join(" AND "), order.join(", "));
+    Query { sql: table.dialect.limited(&table.select(), &from, limit), args: builder.args }
+}
+
+/// The greatest watermark there is.
+pub fn greatest(table: &Table, watermark: &str) -> Query {
+    let (dialect, mark) = (table.dialect, table.dialect.quote(watermark));
+    let from = format!("{} WHERE {mark} IS NOT NULL ORDER BY {mark} DESC", dialect.quote(&table.name));
+    Query { sql: dialect.limited(&dialect.as_text(watermark, table.kind(watermark)), &from, 1), args: Vec::new() }
 }
 
 /// `(a > x OR (a = x AND (b > y OR …)))`: row values compared column by column, which every database knows.
@@ -84,38 +92,37 @@ fn later(builder: &mut Builder, table: &Table, columns: &[&str], values: &[&str]
 
 /// How many rows no page ever shows: without a watermark, or with one beyond `upper`.
 pub fn unreadable(table: &Table, watermark: &str, upper: Option<&str>) -> Query {
-    let mut builder = Builder { dialect: table.dialect, args: Vec::new() };
+    let mut builder = Builder::of(table);
     let mut condition = format!("{} IS NULL", table.dialect.quote(watermark));
     if let Some(upper) = upper {
         condition = format!("{condition} OR {}", builder.compare(table, watermark, ">", upper));
     }
-    let text = if table.dialect == Dialect::MySql { "CHAR" } else { "TEXT" };
+    let text = match table.dialect {
+        Dialect::Sqlite | Dialect::Postgres | Dialect::Kingbase => "TEXT",
+        Dialect::MySql => "CHAR",
+        _ => "VARCHAR(20)",
+    };
     let sql = format!("SELECT CAST(COUNT(*) AS {text}) FROM {} WHERE {condition}", table.dialect.quote(&table.name));
     Query { sql, args: builder.args }
 }
 
 /// The child rows of a whole page.
 pub fn children(table: &Table, on: &str, parents: &[String], limit: usize) -> Query {
-    let mut builder = Builder { dialect: table.dialect, args: Vec::new() };
+    let mut builder = Builder::of(table);
     let list: Vec<String> = parents.iter().map(|parent| builder.bind(table.kind(on), parent)).collect();
     let on = table.dialect.quote(on);
-    let sql = format!(
-        "SELECT {} FROM {} WHERE {on} IN ({}) ORDER BY {on} LIMIT {limit}",
-        table.select(),
-        table.dialect.quote(&table.name),
-        list.join(", ")
-    );
-    Query { sql, args: builder.args }
+    let from = format!("{} WHERE {on} IN ({}) ORDER BY {on}", table.dialect.quote(&table.name), list.join(", "));
+    Query { sql: table.dialect.limited(&table.select(), &from, limit), args: builder.args }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::table::Column, *};
 
     fn table(dialect: Dialect) -> Table {
         let columns = [("ID", "integer"), ("T", "timestamp without time zone")];
-        let columns = columns.map(|(name, kind)| (name.to_owned(), kind.to_owned())).to_vec();
-        Table { dialect, name: "s.t".into(), columns }
+        let columns = columns.map(|(name, kind)| Column { name: name.to_owned(), kind: kind.to_owned(), gbk: false }).to_vec();
+        Table { dialect, numbered: dialect != Dialect::MySql, name: "s.t".into(), columns }
     }
 
     #[test]
@@ -140,7 +147,7 @@ mod tests {
     #[test]
     fn values_are_bound_never_written() {
         let evil = "'; DROP TABLE t; --".to_owned();
-        for dialect in [Dialect::Sqlite, Dialect::Postgres, Dialect::MySql] {
+        for dialect in [Dialect::Sqlite, Dialect::Postgres, Dialect::MySql, Dialect::Oracle, Dialect::Mssql, Dialect::Generic] {
             let table = table(dialect);
             let queries = [
                 page(&table, "T", &["ID".into()], &Cursor::After(evil.clone(), vec![evil.clone()]), Some(&evil), 1),

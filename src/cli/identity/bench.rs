@@ -1,0 +1,113 @@
+//! `civilhub bench identity`
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use serde_json::json;
+
+use super::{super::output, write};
+use crate::{
+    bench::{
+        linking::{self, Growth, Linking, Part},
+        people,
+    },
+    identity::link::{Model, Rules},
+};
+
+#[derive(clap::Args)]
+pub(in crate::cli) struct Args {
+    #[arg(long, default_value_t = 100_000)]
+    records: usize,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// A model from `identity train`; without it the built-in one.
+    #[arg(long)]
+    model: Option<PathBuf>,
+    /// Lets an index grow through these sizes instead, and takes the time at each.
+    #[arg(long, value_delimiter = ',', num_args = 0.., default_missing_value = "100000,500000,1000000,2000000")]
+    grow: Vec<usize>,
+    /// Measures nothing: writes the records as people.ndjson, and who is meant as truth.csv and pairs.csv, to this folder.
+    #[arg(long)]
+    write: Option<PathBuf>,
+    #[command(flatten)]
+    format: output::Format,
+}
+
+pub(in crate::cli) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(folder) = &args.write {
+        files(folder, &people::draw(args.records, args.seed))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rules = Rules::built_in()?;
+    let model = match &args.model {
+        Some(path) => Model::parse(&super::text(path)?).map_err(|fault| fault.in_file(path.display().to_string()))?,
+        None => Model::built_in()?,
+    };
+    if !args.grow.is_empty() {
+        let tell = |records: usize| eprintln!("{records} records linked");
+        let growth = linking::grow(&rules, &model, &args.grow, args.seed, &tell)?;
+        if args.format.is_json() {
+            output::json(&growth)?;
+        } else {
+            output::say!("{}", output::table(["records", "CPU µs a record", "bytes a person"], growth.iter().map(growth_row)));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let linking = linking::run(&rules, &model, args.records, args.seed)?;
+    if args.format.is_json() {
+        output::json(&linking)?;
+    } else {
+        output::say!("{}", table(&linking));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn growth_row(growth: &Growth) -> [String; 3] {
+    [growth.records.to_string(), format!("{:.1}", growth.microseconds), growth.bytes_per_person.to_string()]
+}
+
+fn table(linking: &Linking) -> comfy_table::Table {
+    let Linking { records, persons, stream, batch, bytes_per_person, overflow, model } = linking;
+    let facts = [
+        ["records".to_owned(), records.to_string(), records.to_string()],
+        ["persons".to_owned(), persons.to_string(), persons.to_string()],
+        ["model".to_owned(), model.clone(), model.clone()],
+        ["bytes a person".to_owned(), bytes_per_person.to_string(), String::new()],
+        ["left out of full keys".to_owned(), overflow.to_string(), String::new()],
+    ];
+    let rows = [
+        row("records per CPU-second", stream, batch, |part| format!("{:.0}", part.records_per_cpu_second)),
+        row("comparisons a record", stream, batch, |part| format!("{:.1}", part.comparisons_per_record)),
+        row("questions, % of records", stream, batch, |part| format!("{:.2}", part.questions_percent)),
+        row("precision", stream, batch, |part| format!("{:.5}", part.scores.precision)),
+        row("recall", stream, batch, |part| format!("{:.5}", part.scores.recall)),
+        row("F1", stream, batch, |part| format!("{:.5}", part.scores.f1)),
+        row("mixed clusters", stream, batch, |part| part.scores.mixed_clusters.to_string()),
+        row("twins merged", stream, batch, |part| format!("{} of {}", part.scores.twins_merged, part.scores.twin_pairs)),
+        row("namesakes merged", stream, batch, |part| {
+            format!("{} of {}", part.scores.namesakes_merged, part.scores.namesake_pairs)
+        }),
+    ];
+    output::table(["", "one by one", "whole file"], facts.into_iter().chain(rows))
+}
+
+fn row(what: &str, stream: &Part, batch: &Part, value: impl Fn(&Part) -> String) -> [String; 3] {
+    [what.to_owned(), value(stream), value(batch)]
+}
+
+fn files(folder: &Path, people: &people::People) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).map_err(|error| super::fault(folder, &error))?;
+    let records = people.entries.iter().map(|entry| {
+        json!({"record_id": entry.record_id, "system": entry.system, "name": entry.name, "id_number": entry.id_number,
+            "birth_date": entry.birth_date, "sex": entry.sex, "address": entry.address, "phone": entry.phone})
+    });
+    write::lines(&folder.join("people.ndjson"), records)?;
+    let truth = people.entries.iter().map(|entry| [entry.record_id.clone(), entry.person.to_string()]);
+    write::rows(&folder.join("truth.csv"), ["record_id", "person"], truth)?;
+    let pairs = [("twins", &people.twins), ("namesakes", &people.namesakes)].into_iter();
+    let pairs = pairs
+        .flat_map(|(kind, pairs)| pairs.iter().map(move |(one, other)| [kind.to_owned(), one.to_string(), other.to_string()]));
+    write::rows(&folder.join("pairs.csv"), ["kind", "person", "other"], pairs)
+}
