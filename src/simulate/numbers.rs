@@ -41,6 +41,12 @@ pub fn wrong_check(number: &str, random: &mut Random) -> String {
     format!("{}{wrong}", number.get(..17).unwrap_or_default())
 }
 
+/// An identity number typed as a number: fifteen digits are kept, the others are zero.
+pub fn spoiled(number: &str) -> f64 {
+    let kept: String = number.chars().take(15).filter(char::is_ascii_digit).collect();
+    format!("{kept}000").parse().unwrap_or(0.0)
+}
+
 /// A bank card with a right Luhn digit: BIN, owner (unique), filling.
 pub fn card(bin: &str, length: usize, owner: u64, random: &mut Random) -> String {
     let mut body = format!("{bin}{owner:09}");

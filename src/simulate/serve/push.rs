@@ -79,6 +79,21 @@ const fn smart(dialect: usize, secret: &'static str, headers: [&'static str; 3],
     Webhook { slug: smart_community::SLUG, file, path, secret, headers, about }
 }
 
+/// Senders at once.
+const SENDERS: usize = 8;
+/// Bodies waiting for one sender.
+const WAITING: usize = 16;
+/// Sends of one body before the push gives up.
+const ATTEMPTS: u32 = 8;
+/// Time for one request, answer included.
+const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+/// Time to connect.
+const CONNECT_LIMIT: Duration = Duration::from_secs(3);
+/// First pause before a retry; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Longest pause, also when the hub asks for more.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
 /// What became of the bodies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Pushed {

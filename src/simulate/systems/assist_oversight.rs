@@ -13,6 +13,7 @@ use crate::simulate::Error;
 use crate::simulate::calendar::{Month, age, days_before};
 use crate::simulate::faults::{self, Habits, Kind, Recorded};
 use crate::simulate::names::{self, People};
+use crate::simulate::numbers;
 use crate::simulate::places::Places;
 use crate::simulate::population::{Family, Person};
 use crate::simulate::random::Random;
@@ -64,7 +65,7 @@ impl AssistOversight {
         let row = sheet.push(vec![
             Cell::Number(f64::from(u32::try_from(sheet.rows.len()).unwrap_or(0)) + 1.0),
             Cell::text(&recorded.name),
-            number(&recorded.number, kind),
+            written(&recorded.number, kind),
             Cell::text(random.pick(&OFFICES)),
             Cell::text(&head.who.name),
             Cell::text(certificate),
@@ -141,9 +142,9 @@ fn file(county: &str, today: Date) -> String {
 }
 
 /// A number in a text cell, or typed as a number: Excel keeps fifteen digits and makes the rest zero.
-fn number(number: &str, kind: Option<Kind>) -> Cell {
+fn written(number: &str, kind: Option<Kind>) -> Cell {
     match kind {
-        Some(Kind::NumberAsNumber) => xlsx::spoiled(number),
+        Some(Kind::NumberAsNumber) => Cell::Number(numbers::spoiled(number)),
         _ => Cell::text(number),
     }
 }

@@ -13,6 +13,7 @@ use crate::simulate::Error;
 use crate::simulate::calendar::{Month, age, days_before};
 use crate::simulate::faults::{self, Habits, Kind, Recorded};
 use crate::simulate::names::{self, People};
+use crate::simulate::numbers;
 use crate::simulate::places::Places;
 use crate::simulate::population::{Family, Person};
 use crate::simulate::random::Random;
@@ -61,7 +62,11 @@ impl RuralWelfare {
             Cell::Number(f64::from(count)),
             Cell::text(name(place.township_name)),
             Cell::text(&recorded.name),
-            if kind == Some(Kind::NumberAsNumber) { xlsx::spoiled(&recorded.number) } else { Cell::text(&recorded.number) },
+            if kind == Some(Kind::NumberAsNumber) {
+                Cell::Number(numbers::spoiled(&recorded.number))
+            } else {
+                Cell::text(&recorded.number)
+            },
             Cell::Date(since),
             Cell::Blank,
         ]);

@@ -27,12 +27,6 @@ impl Cell {
     }
 }
 
-/// An identity number typed as a number: fifteen digits are kept, the others are zero.
-pub fn spoiled(number: &str) -> Cell {
-    let kept: String = number.chars().take(15).filter(char::is_ascii_digit).collect();
-    Cell::Number(format!("{kept}000").parse().unwrap_or(0.0))
-}
-
 /// A sheet: lines above the header, the header, rows, and regions of one column merged from row to row.
 #[derive(Debug, Clone, Default)]
 pub struct Sheet {
