@@ -142,7 +142,7 @@ async fn pages(hub: &mut Hub) {
         (list(&[good(20)])[..400].to_vec(), (xml::SYNTAX, Some(1), None)),
         (inside(&"<a>".repeat(100_000)), (xml::DEPTH, Some(1), None)),
         (String::from_utf8(list(&[good(20)])).unwrap().replace("UTF-8", "GBK").into_bytes(), (xml::DECLARED, Some(1), None)),
-        (GBK.encode(&String::from_utf8(list(&[good(20)])).unwrap()).0.into_owned(), (decode::ENCODING, Some(1), None)),
+        (GBK.encode(&String::from_utf8(list(&[good(20)])).unwrap()).0.into_owned(), (decode::ENCODING, None, None)),
         (inside("<other/>"), (xml::PATH, Some(1), None)),
         (b"<s:Envelope xmlns:s='x'><s:Body/></s:Envelope>".to_vec(), (soap::SHAPE, None, None)),
         (vec![b'x'; 50_000_000], (ANSWER_TOO_LARGE, None, None)),
