@@ -48,6 +48,7 @@ mod worker_login {
     use super::Dialect;
 
     /// How to connect, and what is spoken then.
+    #[cfg_attr(not(feature = "odbc"), allow(dead_code, reason = "read by the worker alone"))]
     pub struct Login {
         /// May hold a password: never shown.
         pub text: String,
