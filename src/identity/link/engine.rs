@@ -215,7 +215,9 @@ impl Engine {
         if linked.person != holder {
             // The better question about the same two.
             let at = self.questions.iter().skip(asked).position(|question| question.other == holder);
-            at.map(|at| self.questions.remove(asked + at));
+            if let Some(at) = at {
+                self.questions.remove(asked + at);
+            }
             let score = self.compare(&record, holder);
             self.ask(Reason::NumberHeldByOtherName, linked.person, holder, score);
         }
