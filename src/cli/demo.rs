@@ -110,9 +110,6 @@ async fn start_stubs(config: &mut Config, dir: &Path, cancel: &CancellationToken
     let (mocks, mut values) = sources::start(dir).await.map_err(|error| Faults(error.faults()))?;
     values.push(("BANK_JLBANK_SECRET".to_owned(), bank::SECRET.to_owned()));
     values.push(("INTERNET_PLUS_TOKEN".to_owned(), "demo-mailbox-token-of-internet-plus".to_owned()));
-    if config.hub.systems.is_empty() {
-        config.hub.systems = province::SYSTEMS.map(str::to_owned).to_vec();
-    }
     for (name, value) in values {
         config.env.entry(name).or_insert(value);
     }

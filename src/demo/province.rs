@@ -7,30 +7,6 @@ use crate::{
     simulate::{self, Options, Summary},
 };
 
-/// Systems of which the demo has data; the adapters of the others are not started.
-pub const SYSTEMS: [&str; 20] = [
-    "urban-dibao",
-    "rural-dibao",
-    "temp-aid",
-    "econ-verify",
-    "marriage",
-    "relief-donation",
-    "disability-subsidy",
-    "social-org",
-    "assist-hall",
-    "eldercare",
-    "volunteer",
-    "disaster-report",
-    "hotline",
-    "community-platform",
-    "funeral",
-    "senior-allowance",
-    "fund-payment",
-    "disclosure",
-    "veterans-placement",
-    "veterans-benefit",
-];
-
 /// Marker that the exports are complete.
 const COMPLETE: &str = "truth/summary.json";
 

@@ -183,7 +183,7 @@ async fn a_row_is_refused_for_one_reason() {
     for slug in SYSTEMS {
         let mut seen = BTreeSet::new();
         for fault in faults(dir.path(), slug) {
-            if fault["outcome"] == "rejected" && fault["row"] != "" {
+            if fault["outcome"] == "rejected" && !fault["row"].is_empty() {
                 let place = (fault["file"].clone(), fault["object"].clone(), fault["row"].clone());
                 assert!(seen.insert(place.clone()), "{slug}: two faults at {place:?}");
             }

@@ -193,7 +193,9 @@ async fn a_large_hostile_file_does_not_fill_the_memory_of_a_batch() {
 fn workbook(first: &[&str], second_header: &str) -> Vec<u8> {
     use civilhub::simulate::write::xlsx::{Cell, Sheet, bytes};
     let mut sheets = [Sheet::new("一", &["标题"], &["A"]), Sheet::new("二", &[], &[second_header])];
-    first.iter().for_each(|text| drop(sheets[0].push(vec![Cell::text(*text)])));
+    for text in first {
+        sheets[0].push(vec![Cell::text(*text)]);
+    }
     sheets[1].push(vec![Cell::text("x")]);
     bytes(&sheets).unwrap()
 }
