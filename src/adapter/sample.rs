@@ -14,6 +14,9 @@ use crate::error::{Code, Fault};
 /// The sample or input file cannot be opened.
 pub const INPUT_UNREADABLE: Code = Code::new(3041);
 
+/// Opens an input from its start.
+pub type Opener<'a> = dyn Fn() -> Result<Box<dyn Input>, Vec<Fault>> + 'a;
+
 /// The object whose `files` pattern fits the name; the only object of an adapter fits every name.
 pub fn object_of<'a>(spec: &'a AdapterSpec, name: &str) -> Option<&'a ObjectSpec> {
     let fits = |object: &&ObjectSpec| {
@@ -41,8 +44,19 @@ pub fn stream(
 
 /// All rows of a golden sample.
 pub fn rows_of(spec: &AdapterSpec, object: &ObjectSpec, path: &Path) -> Result<(Vec<Row>, Vec<BadRow>), Vec<Fault>> {
+    let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    rows_in(spec, object, path, &|| open(path, &file))
+}
+
+/// All rows of a sample that lies elsewhere than in the file `path`; `input` opens it, twice.
+pub fn rows_in(
+    spec: &AdapterSpec,
+    object: &ObjectSpec,
+    path: &Path,
+    input: &Opener<'_>,
+) -> Result<(Vec<Row>, Vec<BadRow>), Vec<Fault>> {
     let (mut rows, mut bad) = (Vec::new(), Vec::new());
-    read(spec, object, path, &mut |row| match row {
+    read_from(spec, object, path, input, &mut |row| match row {
         Ok(row) => rows.push(row),
         Err(refused) => bad.push(refused),
     })?;
@@ -56,10 +70,21 @@ fn read(
     each: &mut dyn FnMut(Result<Row, BadRow>),
 ) -> Result<(), Vec<Fault>> {
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    read_from(spec, object, path, &|| open(path, &file), each)
+}
+
+fn read_from(
+    spec: &AdapterSpec,
+    object: &ObjectSpec,
+    path: &Path,
+    input: &Opener<'_>,
+    each: &mut dyn FnMut(Result<Row, BadRow>),
+) -> Result<(), Vec<Fault>> {
+    let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let here = |faults: Vec<Fault>| -> Vec<Fault> { faults.into_iter().map(|fault| fault.in_file(file.as_str())).collect() };
     let format = format_of(spec, object, path)?;
-    format.verify(&mut *open(path, &file)?).map_err(here)?;
-    let mut rows = format.rows(open(path, &file)?).map_err(here)?;
+    format.verify(&mut *input()?).map_err(here)?;
+    let mut rows = format.rows(input()?).map_err(here)?;
     while let Some(decoded) = rows.next() {
         let origin = |number: u64| format!("{file}#{number}");
         each(match decoded {
