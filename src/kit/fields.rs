@@ -21,8 +21,8 @@ use crate::adapter::{
 
 /// What marks expected files among the samples.
 const EXPECTED: &str = ".expected.ndjson";
-/// Facts that the hub itself puts beside or into a row.
-const OF_THE_HUB: [&str; 9] = ["_deleted", "_cut", "system", "object", "file", "row", "read_at", "today", "meta"];
+/// What the hub itself puts into a row.
+const OF_THE_HUB: &str = "_deleted";
 
 /// Where a field is known from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -48,7 +48,9 @@ pub struct Sample {
 pub fn of_object(studied: &Studied<'_>, samples: &[Sample]) -> BTreeMap<Path, Origin> {
     let mut found: BTreeMap<Path, Origin> = BTreeMap::new();
     let mut add = |path: Path, origin: Origin| {
-        let of_the_hub = path.parts.first().is_none_or(|first| OF_THE_HUB.contains(&first.as_str()));
+        // Beside a row only the fields of a header record are the source's; the rest are facts that the hub knows.
+        let first = path.parts.first().map_or("", String::as_str);
+        let of_the_hub = first.is_empty() || if path.meta { first != "header" } else { first == OF_THE_HUB };
         if !of_the_hub {
             found.entry(path).or_insert(origin);
         }

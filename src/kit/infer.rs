@@ -6,7 +6,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    Studied, fields,
+    Studied,
+    coverage::ignore_key,
+    fields,
     flow::Path,
     scaffold, sniff,
     sniff::columns::{self, Sort},
@@ -106,7 +108,9 @@ fn compare_columns(spec: &AdapterSpec, one: &Studied<'_>, rows: &[Value], drifts
     for path in known.keys().filter(of_row).filter(|path| !found.iter().any(|column| near(path, &column.path))) {
         drifts.push(Drift::new(format!("column {path}"), Some("is there"), None));
     }
-    for column in found.iter().filter(|column| of_row(&&column.path) && !known.keys().any(|path| near(path, &column.path))) {
+    let is_known =
+        |path: &Path| known.keys().any(|known| near(known, path)) || ignore_key(&spec.ignore, &one.object.name, path).is_some();
+    for column in found.iter().filter(|column| of_row(&&column.path) && !is_known(&column.path)) {
         drifts.push(Drift::new(format!("column {}", column.path), None, Some(&column.sort.text())));
     }
     let before: Vec<Value> = samples.iter().flat_map(|sample| &sample.rows).map(|row| row.data.clone()).collect();

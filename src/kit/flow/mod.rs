@@ -118,6 +118,7 @@ mod tests {
             household = { "members": members, "ref": "f:" + to_string!(.FID), "kind": "A" }
             if status == "x" { household.reason = "dead" }
             outputs = [{ "dataset": "household", "op": "upsert", "record": household, "quality": quality }]
+            outputs[0].quality = push(array!(outputs[0].quality), { "rule": "s" })
             if .P == true { outputs = push(outputs, { "dataset": "person", "record": { "sum": yuan!(%header.JE) } }) }
             . = outputs
             "#,
@@ -130,6 +131,7 @@ mod tests {
         assert_eq!(from(&flow, "household", "/reason"), ["ZT"]);
         assert_eq!(from(&flow, "household", "/kind"), Vec::<String>::new());
         assert_eq!(from(&flow, "person", "/sum"), ["%header.JE"]);
+        assert!(flow.outputs.iter().all(|output| output.datasets.len() == 1));
         assert_eq!(flow.lists_of(&Path::parse("ZT")), ["state"].into());
         assert!(flow.reads(&Path::parse("P")) && flow.reads(&Path::parse("M[].ID")) && !flow.reads(&Path::parse("M[].X")));
     }

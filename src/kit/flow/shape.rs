@@ -206,9 +206,17 @@ impl Shape {
             return;
         };
         if first == ANY {
-            let mut item = self.item();
-            item.set(rest, value, span);
-            self.push(item);
+            // Which item is written is not known: each may be.
+            for item in &mut self.items {
+                let mut written = item.clone();
+                written.set(rest, value.clone(), span);
+                item.join(&written);
+            }
+            if self.items.is_empty() {
+                let mut item = Self::default();
+                item.set(rest, value, span);
+                self.items.push(item);
+            }
             return;
         }
         let member = self.fields.entry(first.clone()).or_default();

@@ -35,6 +35,9 @@ pub const MISSING_FILE: Code = Code::new(3556);
 /// An adapter has fewer golden cases than demanded.
 pub const FEW_CASES: Code = Code::new(3557);
 
+/// The compiler of mapping programs warns.
+pub const WARNING: Code = Code::new(3558);
+
 /// Golden cases that every adapter must have.
 pub const MIN_CASES: usize = 3;
 

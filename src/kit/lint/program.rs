@@ -5,7 +5,7 @@ use std::{
     ops::Range,
 };
 
-use super::{File, Finding, NEVER_WRITTEN, UNKNOWN_FIELD, UNKNOWN_SOURCE, document::place_fault, spec::meant};
+use super::{File, Finding, NEVER_WRITTEN, UNKNOWN_FIELD, UNKNOWN_SOURCE, WARNING, document::place_fault, spec::meant};
 use crate::{
     error::Fault,
     kit::{
@@ -22,7 +22,8 @@ fn file(one: &Studied<'_>) -> File {
 
 /// What the compiler found suspicious.
 pub(super) fn warnings(one: &Studied<'_>) -> Vec<Finding> {
-    one.object.mapper.warnings().iter().cloned().map(place_fault).collect()
+    let own_code = |fault: &Fault| Fault { code: WARNING, ..fault.clone() };
+    one.object.mapper.warnings().iter().map(|fault| place_fault(own_code(fault))).collect()
 }
 
 /// Fields of records against the schemas of their datasets.
@@ -34,7 +35,8 @@ pub(super) fn records(one: &Studied<'_>, registry: &SchemaRegistry) -> Vec<Findi
         let Some(schema) = registry.latest(&dataset.as_str().into()) else { continue };
         let mut whole = Shape::default();
         let mut place = 0..0;
-        for output in one.flow.outputs.iter().filter(|output| output.datasets.contains(dataset)) {
+        // An output that may be of several datasets tells nothing of one.
+        for output in one.flow.outputs.iter().filter(|output| output.datasets.len() == 1 && output.datasets.contains(dataset)) {
             whole.join(&output.shape.field("record"));
             place = span_of(&output.shape, "dataset").unwrap_or(place);
         }
