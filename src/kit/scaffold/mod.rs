@@ -72,7 +72,10 @@ pub fn make(adapters: &FilePath, registry: &SchemaRegistry, wish: &Wish<'_>) -> 
     let bytes = read(wish.from).map_err(one)?;
     let form = sniff::sniff(&bytes, wish.fixed).map_err(one)?;
     let rows = form.rows(&bytes)?;
-    let columns = columns::of(&rows);
+    let mut columns = columns::of(&rows);
+    // A row is a set of names: the order of the columns is the file's.
+    let header = form.header(&bytes);
+    columns.sort_by_key(|column| header.iter().position(|name| *name == column.path.to_string()).unwrap_or(usize::MAX));
     let schema = choose(registry, wish.dataset, &columns).map_err(one)?;
     let draft = Draft::new(wish.slug, schema, &columns);
     let object = object_name(wish.from);
@@ -98,7 +101,7 @@ pub fn make(adapters: &FilePath, registry: &SchemaRegistry, wish: &Wish<'_>) -> 
     golden::run_golden(&dir, &sample::rows_of, true)?;
     let missing = draft.missing().iter().map(|field| field.name().to_owned()).collect();
     let left = draft.left().iter().map(ToString::to_string).collect();
-    Ok(Made { dataset: schema.dataset.to_string(), missing, left, dir: dir.clone(), form, no_sample, columns: columns.clone() })
+    Ok(Made { dataset: schema.dataset.to_string(), missing, left, dir, form, no_sample, columns: columns.clone() })
 }
 
 fn write(dir: &FilePath, files: &[(String, Vec<u8>)]) -> Result<(), Fault> {

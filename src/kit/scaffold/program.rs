@@ -118,7 +118,9 @@ impl<'a> Draft<'a> {
         let of = number.map(|pair| path(&self.columns[pair.column]));
         let is = |of: &Option<String>| of.as_deref() == Some(name);
         if is(&slot.fields.reference) {
-            return Some(format!("record.{name} = \"{}:\" + key", self.slug));
+            // A reference begins with letters alone.
+            let prefix: String = self.slug.chars().filter(char::is_ascii_lowercase).collect();
+            return Some(format!("record.{name} = \"{prefix}:\" + key"));
         }
         let of = of?;
         match name {

@@ -51,6 +51,18 @@ impl Form {
         self.options.get(name).and_then(Toml::as_str)
     }
 
+    /// Columns of a CSV file in their order; none for other formats, whose rows are objects.
+    pub fn header(&self, bytes: &[u8]) -> Vec<String> {
+        if let Some(names) = self.options.get("columns").and_then(Toml::as_array) {
+            return names.iter().filter_map(Toml::as_str).map(str::to_owned).collect();
+        }
+        let delimiter = self.option("delimiter").filter(|_| self.format == "csv");
+        let Some(delimiter) = delimiter else { return vec![] };
+        let text = text(bytes);
+        let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+        first.split(delimiter).map(|cell| cell.trim().trim_matches('"').to_owned()).collect()
+    }
+
     /// The first rows of the file in this form.
     ///
     /// # Errors
@@ -261,6 +273,7 @@ mod tests {
     fn rows_without_a_header_and_of_fixed_width() {
         let form = sniff(b"1,20170703\n2,20170704\n", None).unwrap();
         assert_eq!(form.rows(b"1,20170703\n2,20170704\n").unwrap()[1]["F2"], "20170704");
+        assert_eq!(form.header(b"1,20170703\n"), ["F1", "F2"]);
         let form = sniff(b"01AB\n02CD\n", Some("XH:2,HM:2")).unwrap();
         assert_eq!(form.rows(b"01AB\n02CD\n").unwrap()[1]["HM"], "CD");
         assert!(sniff(b"01AB", Some("XH")).is_err() && sniff(b"", None).is_err());
