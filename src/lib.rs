@@ -23,6 +23,7 @@ pub mod govern;
 pub mod hub;
 pub mod identity;
 pub mod json;
+pub mod kit;
 pub mod ledger;
 pub mod router;
 pub mod schema;

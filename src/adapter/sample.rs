@@ -22,6 +22,9 @@ pub const INPUT_UNREADABLE: Code = Code::new(3041);
 /// Longest answer of a service, as in production.
 const ANSWER_LIMIT: u64 = 8 << 20;
 
+/// Opens an input from its start.
+pub type Opener<'a> = dyn Fn() -> Result<Box<dyn Input>, Vec<Fault>> + 'a;
+
 /// The object whose `files` pattern fits the name; the only object of an adapter fits every name.
 pub fn object_of<'a>(spec: &'a AdapterSpec, name: &str) -> Option<&'a ObjectSpec> {
     let fits = |object: &&ObjectSpec| {
@@ -49,8 +52,19 @@ pub fn stream(
 
 /// All rows of a golden sample.
 pub fn rows_of(spec: &AdapterSpec, object: &ObjectSpec, path: &Path) -> Result<(Vec<Row>, Vec<BadRow>), Vec<Fault>> {
+    let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    rows_in(spec, object, path, &|| open(path, &file))
+}
+
+/// All rows of a sample that lies elsewhere than in the file `path`; `input` opens it, twice.
+pub fn rows_in(
+    spec: &AdapterSpec,
+    object: &ObjectSpec,
+    path: &Path,
+    input: &Opener<'_>,
+) -> Result<(Vec<Row>, Vec<BadRow>), Vec<Fault>> {
     let (mut rows, mut bad) = (Vec::new(), Vec::new());
-    read(spec, object, path, &mut |row| match row {
+    read_from(spec, object, path, input, &mut |row| match row {
         Ok(row) => rows.push(row),
         Err(refused) => bad.push(refused),
     })?;
@@ -64,8 +78,19 @@ fn read(
     each: &mut dyn FnMut(Result<Row, BadRow>),
 ) -> Result<(), Vec<Fault>> {
     let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    read_from(spec, object, path, &|| open(path, &file), each)
+}
+
+fn read_from(
+    spec: &AdapterSpec,
+    object: &ObjectSpec,
+    path: &Path,
+    input: &Opener<'_>,
+    each: &mut dyn FnMut(Result<Row, BadRow>),
+) -> Result<(), Vec<Fault>> {
+    let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let here = |faults: Vec<Fault>| -> Vec<Fault> { faults.into_iter().map(|fault| fault.in_file(file.as_str())).collect() };
-    let mut rows = rows(spec, object, path, &file).map_err(here)?;
+    let mut rows = rows(spec, object, path, input).map_err(here)?;
     while let Some(decoded) = rows.next() {
         let file = rows.member().map_or_else(|| file.clone(), |(_, name)| format!("{file}/{name}"));
         let here = |faults: Vec<Fault>| -> Vec<Fault> { faults.into_iter().map(|fault| fault.in_file(file.as_str())).collect() };
@@ -91,17 +116,17 @@ fn read(
 }
 
 /// The rows of a sample: an answer of a SOAP service, or a file of a format.
-fn rows(spec: &AdapterSpec, object: &ObjectSpec, path: &Path, file: &str) -> Result<Box<dyn RowReader>, Vec<Fault>> {
+fn rows(spec: &AdapterSpec, object: &ObjectSpec, path: &Path, input: &Opener<'_>) -> Result<Box<dyn RowReader>, Vec<Fault>> {
     if spec.kind == SourceKind::Soap && is(path, "xml") {
         let unreadable = |error| vec![decode::unreadable(&error)];
         let mut bytes = Vec::new();
-        open(path, file)?.take(ANSWER_LIMIT).read_to_end(&mut bytes).map_err(unreadable)?;
+        input()?.take(ANSWER_LIMIT).read_to_end(&mut bytes).map_err(unreadable)?;
         let options = ObjectOptions { name: object.name.clone(), key: object.key.clone(), options: object.options.clone() };
         return Ok(Box::new(Answer(soap::rows_of(&options, &bytes)?.into_iter())));
     }
     let format = format_of(spec, object, path)?;
-    format.verify(&mut *open(path, file)?)?;
-    format.rows(open(path, file)?)
+    format.verify(&mut *input()?)?;
+    format.rows(input()?)
 }
 
 fn is(path: &Path, ending: &str) -> bool {

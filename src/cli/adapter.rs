@@ -1,4 +1,4 @@
-//! `civilhub adapter run|test|list`
+//! `civilhub adapter run|test|list`; the further commands of the kit are in `adapter_kit`.
 
 use std::{
     collections::BTreeMap,
@@ -8,11 +8,13 @@ use std::{
 
 use serde_json::json;
 
-use super::{Global, load, output};
+use super::{
+    Global, adapter_docs as docs, adapter_kit as kit, adapter_lint as lint, adapter_new as new, adapter_test as test, load,
+    output,
+};
 use crate::{
     adapter::{
         event::EventMaker,
-        golden::{self, CaseResult, Outcome},
         map::MapRuntime,
         sample,
         spec::{self, AdapterSpec, ObjectSpec},
@@ -47,17 +49,20 @@ enum Command {
     },
     /// Full loads: what vanished, and held loads that wait for a decision.
     Load(load::Args),
-    /// Run golden samples: what comes out against what is expected.
-    Test {
-        system: Option<String>,
-        #[arg(long)]
-        all: bool,
-        /// Write what comes out as what is expected from now on.
-        #[arg(long)]
-        accept: bool,
-        #[command(flatten)]
-        format: output::Format,
-    },
+    /// Run golden samples and the checks made from them: schema, idempotence, order of rows, spoiled rows.
+    Test(test::Args),
+    /// Make a first adapter from a sample file.
+    New(new::NewArgs),
+    /// Compare a file with what its adapter declares; exit code 1 if they differ.
+    Infer(new::InferArgs),
+    /// Is every field of a source mapped, or ignored with a reason.
+    Coverage(kit::CoverageArgs),
+    /// What is wrong with an adapter folder: file, line, caret and what to do.
+    Lint(lint::Args),
+    /// Write a page per adapter with the lineage of its fields, and the catalogue of datasets, sources and receivers.
+    Docs(docs::DocsArgs),
+    /// A local page: sample, mapping and output side by side, live.
+    Play(docs::PlayArgs),
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode> {
@@ -71,11 +76,18 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
             let spec = find(&dir, &system)?;
             tokio::task::spawn_blocking(move || map_file(&spec, &input, object.as_deref(), &keys)).await?
         }
-        Command::Test { system, all, accept, format } => test(&dir, system.filter(|_| !all).as_deref(), accept, format),
+        Command::New(args) => new::new(global, &dir, &args),
+        Command::Infer(args) => new::infer(&dir, &args),
+        Command::Coverage(args) => kit::coverage(&dir, &args),
+        Command::Docs(args) => docs::docs(global, &args),
+        Command::Play(args) => docs::play(global, &dir, &args).await,
+        Command::Lint(args) => lint::run(global, &dir, args).await,
+        Command::Test(args) => test::run(global, &dir, &args),
     }
 }
 
-fn find(dir: &Path, system: &str) -> anyhow::Result<AdapterSpec> {
+/// The adapter with this name, or the fault with the nearest name.
+pub(super) fn find(dir: &Path, system: &str) -> anyhow::Result<AdapterSpec> {
     let folder = dir.join(system);
     if folder.join("adapter.toml").is_file() {
         return Ok(AdapterSpec::load(&folder).map_err(Faults)?);
@@ -140,7 +152,7 @@ fn map_file(spec: &AdapterSpec, input: &Path, object: Option<&str>, keys: &Keys)
 }
 
 /// The object named, or the one whose files the input is one of.
-fn choose<'a>(spec: &'a AdapterSpec, input: &Path, object: Option<&str>) -> anyhow::Result<&'a ObjectSpec> {
+pub(super) fn choose<'a>(spec: &'a AdapterSpec, input: &Path, object: Option<&str>) -> anyhow::Result<&'a ObjectSpec> {
     let name = input.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let found = match object {
         Some(object) => spec.object(object),
@@ -152,48 +164,4 @@ fn choose<'a>(spec: &'a AdapterSpec, input: &Path, object: Option<&str>) -> anyh
             .hint(format!("give --object, one of {}", known.join(", ")))
             .into()
     })
-}
-
-fn test(dir: &Path, system: Option<&str>, accept: bool, format: output::Format) -> anyhow::Result<ExitCode> {
-    let mut folders: Vec<PathBuf> = match system {
-        Some(system) => vec![find(dir, system)?.dir],
-        None => std::fs::read_dir(dir)?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.join("adapter.toml").is_file())
-            .collect(),
-    };
-    folders.sort();
-    let mut rows = Vec::new();
-    for folder in &folders {
-        let system = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        match golden::run_golden(folder, &sample::rows_of, accept) {
-            Ok(cases) => rows.extend(cases.iter().map(|case| case_row(&system, case))),
-            Err(faults) => rows.push(json!({ "system": system, "object": "", "case": "", "passed": false, "faults": faults })),
-        }
-    }
-    let failed = rows.iter().filter(|row| row["passed"] == false).count();
-    if format.is_json() {
-        output::json(&json!({ "adapters": folders.len(), "cases": rows.len(), "failed": failed, "rows": rows }))?;
-    } else {
-        for row in rows.iter().filter(|row| row["passed"] == false) {
-            output::say!("{}", serde_json::to_string_pretty(row)?);
-        }
-        output::say!("{} adapters, {} cases, {failed} failed", folders.len(), rows.len());
-    }
-    Ok(output::findings(failed > 0 || rows.is_empty()))
-}
-
-fn case_row(system: &str, case: &CaseResult) -> serde_json::Value {
-    let mut row = json!({ "system": system, "object": case.object, "case": case.case, "passed": case.passed() });
-    match &case.outcome {
-        Outcome::Same | Outcome::Accepted => {}
-        Outcome::Differs(differences) => {
-            let lines = differences.iter().map(
-                |difference| json!({ "line": difference.line, "expected": difference.expected, "actual": difference.actual }),
-            );
-            row["differences"] = lines.collect();
-        }
-        Outcome::Failed(faults) => row["faults"] = json!(faults),
-    }
-    row
 }

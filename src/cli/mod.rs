@@ -5,6 +5,11 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the module that prints")]
 
 mod adapter;
+mod adapter_docs;
+mod adapter_kit;
+mod adapter_lint;
+mod adapter_new;
+mod adapter_test;
 mod bench;
 mod books;
 mod check;

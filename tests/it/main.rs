@@ -15,6 +15,7 @@ mod deliver;
 mod demo;
 mod hostile;
 mod identity;
+mod kit;
 mod lake;
 mod ledger;
 mod loads;

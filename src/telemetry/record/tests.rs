@@ -24,6 +24,7 @@ fn everything(system: &System, subscription: &SubscriptionId) {
     transaction(Instant::now());
     queue("deliver.record-bank", 12, Duration::from_millis(1500));
     dependency("bus", true);
+    loads_held(system, 1);
 }
 
 #[test]
