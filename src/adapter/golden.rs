@@ -262,7 +262,7 @@ mod tests {
                 Err(_) => bad.push(BadRow {
                     object: object.name.clone(),
                     origin: String::new(),
-                    faults: vec![Fault::new(GOLDEN_UNREADABLE, "x").at_row(number)],
+                    faults: vec![Fault::new(GOLDEN_UNREADABLE, "x").in_file("f").at_row(number)],
                     raw: String::new(),
                 }),
             }

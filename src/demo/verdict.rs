@@ -36,7 +36,8 @@ struct Planted {
 #[derive(Debug, Default)]
 struct Faults {
     lines: Vec<Planted>,
-    by_place: HashMap<(String, u64), usize>,
+    /// Sheets of one workbook have rows of the same number.
+    by_place: HashMap<(String, u64), Vec<usize>>,
     by_key: HashMap<String, Vec<usize>>,
     found: Vec<bool>,
     refused: usize,
@@ -78,7 +79,7 @@ impl Faults {
         // A file that is refused whole has no row and no key.
         let row = if line.key.is_empty() { Some(0) } else { line.row };
         if let Some(row) = row {
-            self.by_place.insert((line.file.clone(), row), index);
+            self.by_place.entry((line.file.clone(), row)).or_default().push(index);
         }
         self.by_key.entry(line.key.clone()).or_default().push(index);
         self.lines.push(line);
@@ -90,7 +91,11 @@ impl Faults {
         let fault: Value = serde_json::from_str::<Value>(&letter.text(2)).map_or(Value::Null, |faults| faults[0].clone());
         let place = fault["file"].as_str().and_then(|file| {
             let row = if body.is_null() { 0 } else { fault["row"].as_u64()? };
-            self.by_place.get(&(file.to_owned(), row)).copied()
+            let at = self.by_place.get(&(file.to_owned(), row))?;
+            at.iter()
+                .find(|index| self.lines[**index].object.eq_ignore_ascii_case(&letter.text(1)))
+                .or_else(|| at.first())
+                .copied()
         });
         if let Some(index) = place.or_else(|| self.by_body(&letter.text(1), body)) {
             self.found[index] = true;

@@ -9,6 +9,8 @@ use std::{
     ops::Range,
 };
 
+use vrl::parser::ast::RootExpr;
+
 pub mod shape;
 mod walk;
 
@@ -48,6 +50,10 @@ impl Flow {
     /// Reads a program; `None` when it cannot be parsed, which the compiler tells better.
     pub fn of(text: &str) -> Option<Self> {
         let program = vrl::parser::parse(text).ok()?;
+        // The parser goes on behind an error, to tell of more than one.
+        if program.0.iter().any(|part| matches!(part.inner(), RootExpr::Error(_))) {
+            return None;
+        }
         Some(walk::walk(program))
     }
 

@@ -73,7 +73,7 @@ mod tests {
         let steps = [Step::Key("object"), Step::Item(1), Step::Key("datasets"), Step::Item(1)];
         assert_eq!(&text[key_span(text, &steps).unwrap()], "\"yy\"");
         let steps = [Step::Key("object"), Step::Item(1), Step::Key("name"), Step::Key("further")];
-        assert_eq!(key_span(text, &steps).unwrap(), 69..73);
+        assert_eq!(key_span(text, &steps).unwrap(), 53..57);
         assert_eq!(key_span(text, &[Step::Key("none")]), None);
         assert_eq!((line_start(text, 1), line_start(text, 2)), (0, 9));
     }

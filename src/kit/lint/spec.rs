@@ -16,7 +16,7 @@ use crate::{
     adapter::{
         map::diagnose::nearest,
         source::{self, ObjectOptions, SourceContext},
-        spec::AdapterSpec,
+        spec::{AdapterSpec, SourceKind},
     },
     error::Fault,
     kit::{Studied, coverage::ignore_key, fields::Origin, flow::Path},
@@ -29,18 +29,23 @@ pub(super) fn options(spec: &AdapterSpec, file: &File, store: &Store) -> Vec<Fin
     let objects: Vec<ObjectOptions> = spec
         .objects
         .iter()
-        .map(|object| ObjectOptions { name: object.name.clone(), key: object.key.clone(), options: stand_in(&object.options) })
+        .map(|object| ObjectOptions {
+            name: object.name.clone(),
+            key: object.key.clone(),
+            options: stand_in(&object.options, spec.kind),
+        })
         .collect();
     let context = SourceContext { store: store.clone(), inbox: PathBuf::from("inbox"), env: BTreeMap::new() };
-    let opened = source::open(&spec.slug, &stand_in(&spec.source), &objects, &context);
+    let opened = source::open(&spec.slug, &stand_in(&spec.source, spec.kind), &objects, &context);
     let faults = opened.err().unwrap_or_default();
     faults.into_iter().map(|fault| Finding::at(file, option_span(spec, file, &fault), fault)).collect()
 }
 
 /// The table with something in the place of every secret.
-fn stand_in(table: &toml::Table) -> toml::Table {
+fn stand_in(table: &toml::Table, kind: SourceKind) -> toml::Table {
     let value = |name: &str| {
         Toml::String(match name {
+            "url" if kind == SourceKind::Soap => "http://127.0.0.1/".to_owned(),
             "url" => "sqlite://lint.db".to_owned(),
             "base" => "http://127.0.0.1/".to_owned(),
             _ => "stand-in-for-a-secret-of-32-bytes".to_owned(),
@@ -52,9 +57,18 @@ fn stand_in(table: &toml::Table) -> toml::Table {
             Toml::Table(inner) => inner.len() == 1 && inner.contains_key("file"),
             _ => false,
         };
-        (name.clone(), if secret { value(name) } else { old.clone() })
+        (name.clone(), if secret { value(name) } else { inner(old, kind) })
     };
     table.iter().map(each).collect()
+}
+
+/// What stands deeper: the parameters of a service are tables in a list.
+fn inner(value: &Toml, kind: SourceKind) -> Toml {
+    match value {
+        Toml::Array(items) => Toml::Array(items.iter().map(|item| inner(item, kind)).collect()),
+        Toml::Table(table) => Toml::Table(stand_in(table, kind)),
+        other => other.clone(),
+    }
 }
 
 /// The option that a fault names, in the object it names.

@@ -44,8 +44,8 @@ impl Memos {
         let free = u64::from(u32::from_be_bytes([header[0], header[1], header[2], header[3]]));
         // A size of 0 means blocks of one byte.
         let block = u64::from(u16::from_be_bytes([header[6], header[7]])).max(1);
-        // The last memo ends in the block before the free one; its block need not be filled up.
-        if free.saturating_sub(1) * block > size {
+        // The last memo ends in the block before the free one, of which at least the first byte is there.
+        if free.saturating_sub(1) * block >= size {
             return Err(broken("the file of memos is shorter than its header says").hint("it is cut off; ask for it again"));
         }
         Ok(Self { input, size, block, limit })

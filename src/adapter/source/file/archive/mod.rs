@@ -245,12 +245,15 @@ fn checked_name<R: Read + Seek>(entry: &ZipFile<'_, R>) -> Result<String, Fault>
     Ok(name)
 }
 
-/// Chinese versions of Windows write names in GBK and do not say so.
+/// Chinese versions of Windows write names in GBK and do not say so. Two bytes of GBK may be one character of UTF-8, of an alphabet
+/// (`一` is `һ`), but never a Chinese one: those take three. What is UTF-8 and has characters of an alphabet only is GBK.
 fn decoded(raw: &[u8]) -> Option<String> {
-    match std::str::from_utf8(raw) {
-        Ok(text) => Some(text.to_owned()),
-        Err(_) => GBK.decode_without_bom_handling_and_without_replacement(raw).map(|text| text.into_owned()),
+    let unicode = std::str::from_utf8(raw).ok();
+    if let Some(text) = unicode.filter(|text| text.is_ascii() || text.chars().any(|letter| letter >= '\u{800}')) {
+        return Some(text.to_owned());
     }
+    let old = GBK.decode_without_bom_handling_and_without_replacement(raw).map(|text| text.into_owned());
+    old.or_else(|| unicode.map(str::to_owned))
 }
 
 fn base(name: &str) -> &str {

@@ -125,10 +125,10 @@ fn a_table_finds_its_memos_beside_it() {
     let fpt = memos.bytes();
     let format = archive("archive = '*.zip'\nfiles = 'TK*.DBF'\nformat = 'dbf'\nmemo = 'fpt'");
     let rows = read(&format, &pack(&[("TK1.DBF", &dbf), ("tk1.fpt", &fpt)]));
-    assert_eq!(rows[0].2, Ok("{\"XM\":\"张三\",\"BZ\":\"入院时体检正常\"}".to_owned()));
-    assert_eq!(rows[1].2, Ok("{\"XM\":\"李四\",\"BZ\":null}".to_owned()));
+    assert_eq!(rows[0].2, Ok("{\"BZ\":\"入院时体检正常\",\"XM\":\"张三\"}".to_owned()));
+    assert_eq!(rows[1].2, Ok("{\"BZ\":null,\"XM\":\"李四\"}".to_owned()));
     assert_eq!(rows[2].2, Err(vec![memo::BROKEN]));
-    assert_eq!(rows[3].2, Ok("{\"XM\":\"赵六\",\"BZ\":\"末\"}".to_owned()));
+    assert_eq!(rows[3].2, Ok("{\"BZ\":\"末\",\"XM\":\"赵六\"}".to_owned()));
     assert_eq!(verify(&format, &pack(&[("TK1.DBF", &dbf)])), Err(vec![memo::MISSING]));
     for cut in [0, 511, 512] {
         assert_eq!(verify(&format, &pack(&[("TK1.DBF", &dbf), ("TK1.FPT", &fpt[..cut])])), Err(vec![memo::BROKEN]), "{cut}");
