@@ -188,7 +188,7 @@ readinessProbe:
 - {name: CIVILHUB__KEYS__FILE, value: /run/secrets/civilhub/keys/keys.toml}
 - {name: CIVILHUB__PATHS__ADAPTERS, value: /usr/share/civilhub/adapters}
 - {name: CIVILHUB__PATHS__SCHEMAS, value: /usr/share/civilhub/schemas}
-- {name: CIVILHUB__PATHS__PARTNERS, value: /etc/civilhub/partners}
+- {name: CIVILHUB__PATHS__PARTNERS, value: {{ ternary "/usr/share/civilhub/config/partners" "/etc/civilhub/partners" (eq $root.Values.partnerFiles "image") }}}
 {{ include "civilhub.env.store" $root }}
 - {name: CIVILHUB__BUS__KIND, value: rabbitmq}
 {{ include "civilhub.env.bus" $root }}

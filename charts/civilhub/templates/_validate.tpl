@@ -48,7 +48,7 @@
 {{- end -}}
 {{- end -}}
 {{- range $index, $entry := .Values.systems -}}
-{{- if $entry.adapter -}}
+{{- if hasKey $entry "adapter" -}}
 {{- if eq (empty $entry.adapter.files) (empty $entry.adapter.existingConfigMap) -}}
 {{- $faults = append $faults (printf "`systems[%d].adapter` (%s): give either `files` or `existingConfigMap`" $index $entry.slug) -}}
 {{- else if and $entry.adapter.files (not (hasKey $entry.adapter.files "adapter.toml")) -}}
@@ -56,12 +56,15 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- $image := eq .Values.partnerFiles "image" -}}
 {{- range $index, $entry := .Values.partners -}}
-{{- if eq (empty $entry.file) (empty $entry.existingConfigMap) -}}
+{{- if and $image (or $entry.file $entry.existingConfigMap) -}}
+{{- $faults = append $faults (printf "`partners[%d]` (%s): with `partnerFiles: image` the file comes from the image; leave `file` and `existingConfigMap` out" $index $entry.slug) -}}
+{{- else if and (not $image) (eq (empty $entry.file) (empty $entry.existingConfigMap)) -}}
 {{- $faults = append $faults (printf "`partners[%d]` (%s): give either `file` or `existingConfigMap`" $index $entry.slug) -}}
 {{- end -}}
 {{- range $variable, $key := ($entry.credentials | default dict).env -}}
-{{- if regexMatch "(SECRET|TOKEN|KEY|PASSWORD)$" $variable -}}
+{{- if and (not $image) (regexMatch "(SECRET|TOKEN|KEY|PASSWORD)$" $variable) -}}
 {{- $faults = append $faults (printf "`partners[%d].credentials.env.%s` (%s): keys of partners are files: list `%s` under `credentials.files` and name it in the partner file as secret_file or token_file" $index $variable $entry.slug $key) -}}
 {{- end -}}
 {{- end -}}
