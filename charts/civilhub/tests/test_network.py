@@ -51,6 +51,7 @@ class Network(unittest.TestCase):
         self.assertEqual(holds("10.1.0.0/16"), ["deliver"])
         self.assertEqual(holds("10.2.4.17/32"), ["adapters"])
         self.assertEqual(holds("10.2.7.0/28"), ["adapters"])
+        self.assertTrue(holds("tracing"))
         self.assertEqual(holds("10.2.1.0/28"), ["adapters", "api", "deliver", "migrate", "router", "test"], "the database")
 
     def test_partners_and_systems_come_in_where_they_are_served(self):
