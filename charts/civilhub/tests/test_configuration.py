@@ -1,9 +1,11 @@
 """Files are mounted whole, and the program itself reads them. CIVILHUB_BIN names it; without it that part is left out."""
 
 import os
+import re
 import sys
 import unittest
 
+import yaml
 from render import CHART, SCENARIOS, SOURCES, container, of_kind, one, render
 
 sys.path.insert(0, str(SOURCES / "scripts"))
@@ -105,6 +107,15 @@ class Checked(unittest.TestCase):
 
     def test_more_routers_than_partitions(self):
         self.assertIn("`bus.partitions` is 4", "\n".join(faults("minimal", "router: {replicas: 9}")))
+
+    def test_the_values_of_the_documentation(self):
+        page = (SOURCES / "docs/deploy.md").read_text()
+        values = yaml.safe_load(next(block for block in re.findall(r"```yaml\n(.*?)```", page, re.S) if "systems:" in block))
+        text = (SOURCES / "config/partners/bank-jlbank.toml").read_text()
+        line = 'secret_file = "/run/secrets/civilhub/partners/bank-jlbank/signing"'
+        self.assertIn(line, page)
+        values["partners"][0]["file"] = text.replace('secret = "${BANK_JLBANK_SECRET}"', line)
+        self.assertEqual(faults("minimal", yaml.safe_dump(values), BINARY), [])
 
     def test_an_unknown_system(self):
         self.assertIn("no adapter `funreal`", "\n".join(faults("minimal", "systems: [{slug: funreal}]")))
