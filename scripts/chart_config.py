@@ -143,29 +143,57 @@ def names(path):
     return set(re.findall(r"\$\{(\w+)\}", text)), set(re.findall(r'"([^"\n]*/run/secrets/[^"\n]+)"', text))
 
 
-def credentials(pod, root):
+def layers(pod, root, sources):
+    """The built-in configuration and the file of the pod."""
+    files = [sources / "config/civilhub.toml", Path(moved(pod.variables(), root)["CIVILHUB_CONFIG"])]
+    return [tomllib.loads(file.read_text()) for file in files]
+
+
+def partner_files(pod, root):
+    return sorted(Path(moved(pod.variables(), root)["CIVILHUB__PATHS__PARTNERS"]).glob("*.toml"))
+
+
+def credentials(pod, root, sources):
     """Whether what the files ask for is there, in the roles that read it."""
-    variables = pod.variables()
-    given = set(variables) | set(tomllib.loads(Path(moved(variables, root)["CIVILHUB_CONFIG"]).read_text()).get("env", {}))
+    variables, (defaults, file) = pod.variables(), layers(pod, root, sources)
+    given = set(variables) | set(file.get("env", {}))
     for slug in variables["CIVILHUB__HUB__SYSTEMS"].split(","):
-        file = root / SHARE[1:] / "adapters" / slug / "adapter.toml"
-        if not file.exists():
+        adapter = root / SHARE[1:] / "adapters" / slug / "adapter.toml"
+        if not adapter.exists():
             yield f"{pod.name}: there is no adapter `{slug}`"
             continue
-        push = tomllib.loads(file.read_text()).get("source", {}).get("kind") == "http_push"
+        push = tomllib.loads(adapter.read_text()).get("source", {}).get("kind") == "http_push"
         if pod.role == "adapters" or (pod.role == "api" and push):
-            yield from missing(pod, file, given, root, "set `push: true`" if pod.role == "api" else "see `credentials` of the system")
-    for file in sorted(Path(moved(variables, root)["CIVILHUB__PATHS__PARTNERS"]).glob("*.toml")):
-        yield from missing(pod, file, given, root, "see `credentials` of the partner")
+            yield from missing(pod, adapter, given, root, "set `push: true`" if pod.role == "api" else "see `credentials` of the system")
+    # A hub that has `hub.partners` lets any other partner be without its address and secret.
+    required = None if "partners" not in defaults["hub"] else file.get("hub", {}).get("partners", [])
+    for partner in partner_files(pod, root):
+        known = given if required is None or partner.stem in required else None
+        yield from missing(pod, partner, known, root, "see `credentials` of the partner")
 
 
 def missing(pod, file, given, root, hint):
+    """`given` is None where no variable is needed."""
     wanted, paths = names(file)
-    for name in sorted(wanted - given):
+    for name in sorted(wanted - given if given is not None else ()):
         yield f"{pod.name}: {file.relative_to(root)} needs the variable {name}: {hint}"
     for path in sorted(paths):
         if not Path(path).exists():
             yield f"{pod.name}: {file.relative_to(root)} needs the file {path.replace(str(root), '')}: {hint}"
+
+
+def calls(partner, given):
+    """Networks and ports that the hub may call for a partner; what has no address yet is not called."""
+    networks, ports = set(map(ipaddress.ip_network, partner.get("endpoint_networks", []))), set()
+    for endpoint in (partner.get("transport", {}), partner.get("query", {})):
+        url = endpoint.get("url", "")
+        wanted = set(re.findall(r"\$\{(\w+)\}", url))
+        if not url or not wanted <= given:
+            continue
+        networks |= {ipaddress.ip_network(network) for network in endpoint.get("allow", [])}
+        if not wanted:
+            ports.add(urlsplit(url).port or {"https": 443, "http": 80}[urlsplit(url).scheme])
+    return {network for network in networks if not network.is_loopback}, ports
 
 
 def openings(pod, root, manifests):
@@ -173,30 +201,22 @@ def openings(pod, root, manifests):
     policies = {m["metadata"]["name"]: m["spec"] for m in manifests if m["kind"] == "NetworkPolicy"}
     if not policies:
         return
-    for file in sorted(Path(moved(pod.variables(), root)["CIVILHUB__PATHS__PARTNERS"]).glob("*.toml")):
-        transport = tomllib.loads(file.read_text()).get("transport", {"kind": "lake"})
-        opened = {name: spec for name, spec in policies.items() if name.endswith(f"partner-{file.stem}-out")}
-        if transport["kind"] != "webhook":
-            if opened:
-                yield f"{file.stem}: a partner of kind {transport['kind']} is not called, but its network is open"
-            continue
-        rules = [rule for spec in opened.values() for rule in spec["egress"]]
+    for file in partner_files(pod, root):
+        allowed, ports = calls(tomllib.loads(file.read_text()), set(pod.variables()))
+        opened = [spec for name, spec in policies.items() if name.endswith(f"partner-{file.stem}-out")]
+        rules = [rule for spec in opened for rule in spec["egress"]]
         cidrs = {ipaddress.ip_network(to["ipBlock"]["cidr"]) for rule in rules for to in rule["to"]}
-        allowed = {ipaddress.ip_network(network) for network in transport["allow"]}
         for network in sorted(allowed - cidrs, key=str):
             yield f"{file.stem}: `allow` names {network}, which no network policy opens: see `network.egress` of the partner"
         for network in sorted(cidrs - allowed, key=str):
             yield f"{file.stem}: the network is open to {network}, which `allow` of its file does not name"
-        url = urlsplit(transport["url"])
-        port = None if "${" in transport["url"] else url.port or {"https": 443, "http": 80}[url.scheme]
-        if port and rules and not any(port == p["port"] for rule in rules for p in rule["ports"]):
+        for port in sorted(ports - {port["port"] for rule in rules for port in rule["ports"]} if rules else ()):
             yield f"{file.stem}: port {port} of its address is not open"
 
 
 def routers(pod, root, manifests, sources):
     """A partition has one active router: more routers than partitions stand idle for ever."""
-    layers = [sources / "config/civilhub.toml", Path(moved(pod.variables(), root)["CIVILHUB_CONFIG"])]
-    partitions = [tomllib.loads(layer.read_text()).get("bus", {}).get("partitions") for layer in layers]
+    partitions = [layer.get("bus", {}).get("partitions") for layer in layers(pod, root, sources)]
     partitions = [number for number in partitions if number][-1]
     most = 0
     for manifest in manifests:
@@ -221,7 +241,7 @@ def examine(manifests, binary, sources):
                 # The files are the same in every role: one reading is enough.
                 if binary and pod.role == "adapters":
                     faults.extend(check(pod, root, binary))
-                faults.extend(credentials(pod, root))
+                faults.extend(credentials(pod, root, sources))
                 if pod.role == "deliver":
                     faults.extend(openings(pod, root, manifests))
                 if pod.role == "router":

@@ -84,17 +84,21 @@ annotations:
 {{/* Pods of a role that run at once at least: 1 means that it must not be counted on while it is replaced. */}}
 {{- define "civilhub.fewest" -}}
 {{- $values := index .root.Values .role -}}
-{{- if eq .role "adapters" -}}1
+{{- if has .role (list "adapters" "exchange") -}}1
 {{- else if ne (dig "autoscaling" "kind" "none" $values) "none" -}}{{ $values.autoscaling.minReplicas }}
 {{- else -}}{{ $values.replicas }}
 {{- end -}}
 {{- end -}}
 
-{{/* The labels of things and people that a pod of this release shows to a NetworkPolicy. */}}
+{{/* A selector of pods of this release: all of them, of one component, or of several (`components`). */}}
 {{- define "civilhub.pods" -}}
 matchLabels:
   {{- include "civilhub.selector" .root | nindent 2 }}
   {{- with .component }}
   app.kubernetes.io/component: {{ . }}
   {{- end }}
+{{- with .components }}
+matchExpressions:
+  - {key: app.kubernetes.io/component, operator: In, values: {{ toJson . }}}
+{{- end }}
 {{- end -}}

@@ -10,7 +10,7 @@ kind: Deployment
 metadata:
   {{- include "civilhub.metadata" (dict "root" $root "name" (include "civilhub.named" (dict "root" $root "suffix" $role)) "component" $role) | nindent 2 }}
 spec:
-  {{- if eq $role "adapters" }}
+  {{- if has $role (list "adapters" "exchange") }}
   replicas: 1
   {{- else if eq (dig "autoscaling" "kind" "none" $values) "none" }}
   replicas: {{ $values.replicas }}
@@ -19,7 +19,7 @@ spec:
   # A readiness that holds for a moment only does not take the next old pod away.
   minReadySeconds: 5
   strategy:
-    {{- if or (eq $role "adapters") (and (eq $role "deliver") (eq (include "civilhub.lakeAlone" $root) "true")) }}
+    {{- if or (has $role (list "adapters" "exchange")) (and (eq $role "deliver") (eq (include "civilhub.lakeAlone" $root) "true")) }}
     # Never two at once: the old one hands its sources, or its volume, over by ending.
     type: Recreate
     {{- else }}

@@ -54,6 +54,11 @@ class Network(unittest.TestCase):
         self.assertTrue(holds("tracing"))
         self.assertEqual(holds("10.2.1.0/28"), ["adapters", "api", "deliver", "migrate", "router", "test"], "the database")
 
+    def test_the_exchange_reaches_partners_too(self):
+        out = reach(render("production", sets=["exchange.enabled=true"]), "egress", "to")
+        for role, reached in (("deliver", True), ("exchange", True), ("router", False), ("adapters", False)):
+            self.assertEqual(any("10.1.0.0/16" in peer for peer, _ in out[role]), reached, role)
+
     def test_partners_and_systems_come_in_where_they_are_served(self):
         into = reach(render("production"), "ingress", "from")
         holds = lambda text: sorted(name for name, peers in into.items() if any(text in peer for peer, _ in peers))
