@@ -75,6 +75,13 @@ class Network(unittest.TestCase):
         out = reach(render("operator"), "egress", "to")
         self.assertIn(("{'podSelector': {'matchLabels': {'app.kubernetes.io/name': 'hub-civilhub-rabbitmq'}}}", [5672]), out["router"])
 
+    def test_the_broker_of_the_operator_is_closed_to_others(self):
+        policy = one(render("operator"), "NetworkPolicy", "hub-civilhub-rabbitmq")["spec"]
+        self.assertEqual(policy["podSelector"], {"matchLabels": {"app.kubernetes.io/name": "hub-civilhub-rabbitmq"}})
+        hub = policy["ingress"][0]
+        self.assertEqual([port["port"] for port in hub["ports"]], [5672])
+        self.assertEqual(hub["from"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/instance"], "hub")
+
     def test_ports_of_store_and_bus(self):
         out = reach(render("existing-broker"), "egress", "to")["router"]
         self.assertEqual(sorted(port for _, ports in out for port in ports), [53, 53, 5671, 6432])
