@@ -3,7 +3,9 @@
 # make test       the whole suite, with servers of its own
 # make bench      throughput, as ratios to a bare relay
 # make bench-identity   linking of people beside Splink
-.PHONY: demo test check fmt bench bench-identity crash servers-up servers-down
+# make chart      the Helm chart: lint, schema, scenarios, tests
+# make image-smoke   the last layer of the image as a chroot
+.PHONY: demo test check fmt bench bench-identity crash servers-up servers-down chart image-smoke
 
 demo:
 	cargo run -- demo
@@ -33,6 +35,14 @@ servers-down:
 # The long form of the crash tests: a kill a second or two, and a broker that is frozen for a minute.
 crash:
 	CIVILHUB_LONG=1 CIVILHUB_KILLS=$${CIVILHUB_KILLS:-500} scripts/test.sh crash::
+
+# Helm and the schemas of Kubernetes are fetched once into a folder of the user's cache.
+chart:
+	scripts/chart.sh
+
+# Needs root, for mounts in a namespace of its own.
+image-smoke:
+	scripts/image_smoke.sh
 
 # Linking of people beside Splink on the same file in the same run. Needs Python with: pip install splink pypinyin pandas
 bench-identity:
