@@ -50,7 +50,7 @@ pub(super) fn place_fault(fault: Fault) -> Finding {
     let column = fault.place.column.as_deref().and_then(|column| column.parse::<usize>().ok());
     let named = fault.message.split('`').nth(1).and_then(|name| Some((shown.find(name)?, name.len())));
     let at = |column: usize| (shown.char_indices().nth(column.saturating_sub(1)).map_or(0, |(byte, _)| byte), 1);
-    let (offset, length) = column.map(at).or(named).unwrap_or((0, shown.len().max(1)));
+    let (offset, length) = column.map(at).or(named).unwrap_or_else(|| (0, shown.len().max(1)));
     let length = named.filter(|(byte, _)| *byte == offset).map_or(length, |(_, length)| length);
     let end = (start + offset + length).min(file.text.len());
     let span = (start + offset).min(end)..end;

@@ -149,16 +149,18 @@ fn column(path: Path, rows: &[Value]) -> Column {
     column
 }
 
+/// Whether a value may be of a sort.
+type Fits<'a> = &'a dyn Fn(&str) -> bool;
+
 /// The first sort that enough of the values have.
 fn sort(column: &Column) -> (Sort, usize) {
     if column.values.is_empty() {
         return (Sort::Blank, 0);
     }
-    let share =
-        |fits: &dyn Fn(&str) -> bool| column.values.iter().filter(|value| fits(value)).count() * 100 / column.values.len();
+    let share = |fits: Fits<'_>| column.values.iter().filter(|value| fits(value)).count() * 100 / column.values.len();
     let digits = |value: &str| value.bytes().filter(u8::is_ascii_digit).count();
     let day = |value: &str| (7..=17).contains(&digits(value)) && date::cn_date(value).is_ok() && !division_like(value);
-    let sorts: [(Sort, &dyn Fn(&str) -> bool); 9] = [
+    let sorts: [(Sort, Fits<'_>); 9] = [
         (Sort::Identity, &|value| ResidentId::parse(value).is_ok()),
         (Sort::Uscc, &|value| value.len() == 18 && uscc::uscc(value).is_ok()),
         (Sort::Mobile, &|value| phone::mobile(value).is_ok()),
@@ -179,7 +181,7 @@ fn sort(column: &Column) -> (Sort, usize) {
 }
 
 /// Sorts for which the values alone say too little.
-fn by_name(column: &Column, share: &dyn Fn(&dyn Fn(&str) -> bool) -> usize) -> (Sort, usize) {
+fn by_name(column: &Column, share: &dyn Fn(Fits<'_>) -> usize) -> (Sort, usize) {
     let distinct: BTreeSet<&String> = column.values.iter().collect();
     if let Some((_, list)) = LISTS.iter().find(|(hint, _)| column.hints(*hint)).filter(|_| distinct.len() <= MAX_CODES) {
         let known = CodeLists::embedded().get(list);

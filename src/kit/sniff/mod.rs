@@ -251,7 +251,8 @@ mod tests {
     #[test]
     fn forms_are_known_by_their_bytes() {
         let gbk = GB18030.encode("编号,姓名\n1,李明\n2,王芳\n").0.into_owned();
-        let cases: [(&[u8], &str, Option<&str>, Option<&str>); 7] = [
+        type Case<'a> = (&'a [u8], &'a str, Option<&'a str>, Option<&'a str>);
+        let cases: [Case<'_>; 7] = [
             (b"BH\tXM\n1\tA\n", "csv", Some("UTF-8"), Some("\t")),
             (&gbk, "csv", Some("GBK"), Some(",")),
             ("\u{feff}BH;XM\n1;李明\n".as_bytes(), "csv", Some("UTF-8"), Some(";")),
