@@ -13,8 +13,8 @@ use std::{
 
 use civilhub::{
     envelope::PersonKey,
-    identity::{Evidence, IdentityKeys, Matcher, NoMatcher, PersonIndex, PersonQuery, Resolution, Standard, StoreIndex, Verdict},
-    store::{Arg, Error, Store, Tx},
+    identity::{Evidence, IdentityKeys, PersonIndex, PersonQuery, Resolution, StoreIndex},
+    store::{Arg, Store},
 };
 
 /// A fresh database that vanishes with the test.
@@ -46,7 +46,7 @@ impl Database {
     }
 
     async fn index(&self) -> StoreIndex {
-        StoreIndex::new(self.open().await, keys(1), Box::new(NoMatcher))
+        StoreIndex::new(self.open().await, keys(1)).unwrap()
     }
 }
 
@@ -87,22 +87,7 @@ on_every_store! {
     merging_routers_agree
     keys_survive_a_restart
     other_keys_are_refused
-    the_matcher_is_asked_about_the_rest
     no_number_and_no_name_in_plain_text
-}
-
-/// Answers every question alike.
-struct Fixed(Verdict);
-
-#[async_trait::async_trait]
-impl Matcher for Fixed {
-    async fn decide(&self, _: &mut Tx, undecided: &[&Standard]) -> Result<Vec<Verdict>, Error> {
-        Ok(vec![self.0.clone(); undecided.len()])
-    }
-
-    async fn learn(&self, _: &mut Tx, _: &[(PersonKey, &Standard)]) -> Result<(), Error> {
-        Ok(())
-    }
 }
 
 fn query(system: &str, reference: &str, name: &str, number: &str) -> PersonQuery {
@@ -114,6 +99,7 @@ fn query(system: &str, reference: &str, name: &str, number: &str) -> PersonQuery
         number: filled(number),
         birth_date: None,
         sex: None,
+        address: None,
         phone: None,
         event: "0123456789abcdef0123456789abcdef".into(),
     }
@@ -332,34 +318,12 @@ mod checks {
 
     pub(super) async fn other_keys_are_refused(database: &Database) {
         let first = one(&database.index().await, query("urban-dibao", "m:1", "陈三", &number(1))).await;
-        let wrong = StoreIndex::new(database.open().await, keys(2), Box::new(NoMatcher));
+        let wrong = StoreIndex::new(database.open().await, keys(2)).unwrap();
         let error = wrong.resolve(&[query("urban-dibao", "m:1", "陈三", &number(1))]).await.unwrap_err();
         assert!(error.to_string().contains("CH-5002"), "{error}");
         let store = database.open().await;
         assert_eq!(count(&store, "person").await, 1);
         assert_eq!(one(&database.index().await, query("urban-dibao", "m:1", "陈三", &number(1))).await.key, first.key);
-    }
-
-    pub(super) async fn the_matcher_is_asked_about_the_rest(database: &Database) {
-        let known = one(&database.index().await, query("urban-dibao", "m:1", "韩六", &number(1))).await.key;
-        let same = Verdict::Same { key: known.clone(), tenths: 203, model: "m1".into() };
-        let unsure = Verdict::Review { key: known.clone(), tenths: 120, model: "m1".into() };
-        let sure = StoreIndex::new(database.open().await, keys(1), Box::new(Fixed(same)));
-        let unsure = StoreIndex::new(database.open().await, keys(1), Box::new(Fixed(unsure)));
-
-        let linked = one(&sure, query("shelter", "s:1", "韩六", "")).await;
-        assert_eq!((&linked.key, linked.created), (&known, false));
-        assert_eq!(linked.evidence, Evidence::Match { tenths: 203, model: "m1".into() });
-        // However sure it is: two valid numbers are put to a human.
-        let other = one(&sure, query("shelter", "s:2", "韩六", &number(2))).await;
-        assert!(other.created && other.key != known);
-        assert_eq!(rules(&other), ["uncertain-match"]);
-        let doubtful = one(&unsure, query("shelter", "s:3", "韩六", "")).await;
-        assert!(doubtful.created && doubtful.key != known);
-        let decided = one(&unsure, query("shelter", "s:1", "韩六", "")).await;
-        assert_eq!(decided.key, known, "what the rules decide is not asked");
-        let store = database.open().await;
-        assert_eq!(count(&store, "review_item WHERE reason = 'uncertain-match'").await, 2);
     }
 
     pub(super) async fn no_number_and_no_name_in_plain_text(database: &Database) {

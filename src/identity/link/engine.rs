@@ -102,13 +102,15 @@ pub struct Engine {
     pub(super) persons: Vec<Person>,
     pub(super) blocks: Blocks,
     /// Who holds a strong number.
-    holders: FxHashMap<u64, PersonNo>,
+    pub(super) holders: FxHashMap<u64, PersonNo>,
     /// Pairs that a human has told apart.
     cannot: FxHashSet<(PersonNo, PersonNo)>,
     pub questions: Vec<Question>,
     pub counts: Counts,
     /// Whether terms are counted as records come, and not before.
     pub counts_terms: bool,
+    /// Persons of the whole index, when only a part of it is here.
+    pub population: usize,
     keys: Vec<u64>,
     found: Vec<PersonNo>,
     ranked: Vec<(u32, PersonNo)>,
@@ -125,6 +127,7 @@ impl Engine {
             questions: Vec::new(),
             counts: Counts::default(),
             counts_terms: true,
+            population: 0,
             keys: Vec::new(),
             found: Vec::new(),
             ranked: Vec::new(),
@@ -157,7 +160,7 @@ impl Engine {
     pub fn threshold(&self) -> f32 {
         let decide = &self.judge.rules.decide;
         #[allow(clippy::cast_precision_loss, reason = "a logarithm of a count")]
-        let growth = (self.persons.len() as f32 / decide.population as f32).max(1.0).log2();
+        let growth = (self.persons.len().max(self.population) as f32 / decide.population as f32).max(1.0).log2();
         decide.link + growth
     }
 
@@ -248,12 +251,12 @@ impl Engine {
         Linked { person: self.root(person), way, score }
     }
 
-    fn create(&mut self) -> PersonNo {
+    pub(super) fn create(&mut self) -> PersonNo {
         self.persons.push(Person::default());
         PersonNo::try_from(self.persons.len() - 1).unwrap_or(PersonNo::MAX)
     }
 
-    fn absorb(&mut self, record: &Record, person: PersonNo) {
+    pub(super) fn absorb(&mut self, record: &Record, person: PersonNo) {
         self.persons[person as usize].profile.absorb(record);
         for key in &self.keys {
             self.blocks.put(*key, person);
@@ -261,7 +264,7 @@ impl Engine {
     }
 
     /// Fills `ranked` with the persons that share most, and rarest, keys with the record.
-    fn candidates(&mut self, record: &Record) {
+    pub(super) fn candidates(&mut self, record: &Record) {
         keys::keys(&self.judge.rules.keys, record, &mut self.keys);
         self.found.clear();
         // Long lists only say something when nothing else does: whoever is near shares a rare key too.
@@ -380,7 +383,7 @@ impl Engine {
     }
 
     /// After a record brought something new: persons that now are the same one.
-    fn join_neighbours(&mut self, person: PersonNo) {
+    pub(super) fn join_neighbours(&mut self, person: PersonNo) {
         let most = self.judge.rules.decide.compare;
         for place in 0..self.ranked.len().min(most) {
             let (person, other) = (self.root(person), self.root(self.ranked[place].1));

@@ -1,5 +1,7 @@
 //! What is compared and when two are one: `config/identity.toml`, read and checked.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::{
@@ -26,6 +28,8 @@ pub struct Rules {
     pub keys: Vec<Key>,
     /// Two fields that say partly the same, and the share of the weaker one that counts.
     pub correlated: Vec<(usize, usize, f32)>,
+    /// Whose word is kept of a person, by field (`any` for all others): systems, the most trusted first.
+    pub survivorship: BTreeMap<String, Vec<String>>,
 }
 
 /// Thresholds, in bits.
@@ -100,6 +104,8 @@ struct File {
     keys: Vec<Vec<String>>,
     #[serde(default)]
     correlated: Vec<CorrelatedEntry>,
+    #[serde(default)]
+    survivorship: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -153,7 +159,11 @@ impl Rules {
             .correlated
             .iter()
             .map(|entry| Ok((find(&entry.fields[0], &names)?, find(&entry.fields[1], &names)?, entry.rest.clamp(0.0, 1.0))));
-        Ok(Self { version: file.version, decide, keys, correlated: correlated.collect::<Result<_, Fault>>()?, fields })
+        let correlated = correlated.collect::<Result<_, Fault>>()?;
+        if let Some(unknown) = file.survivorship.keys().find(|name| *name != "any" && !names.contains(name)) {
+            return Err(bad(&format!("survivorship of `{unknown}`, which is no field")).expected(names.join(", ")));
+        }
+        Ok(Self { version: file.version, decide, keys, correlated, survivorship: file.survivorship, fields })
     }
 
     /// Place of the field of this kind, if there is one.

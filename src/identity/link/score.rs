@@ -38,6 +38,12 @@ impl Terms {
         }
     }
 
+    /// What was counted elsewhere: so many records have a value in the field, so many of them this one.
+    pub fn know(&mut self, field: usize, term: u64, count: u32, records: u32) {
+        self.counts[field].insert(term, count);
+        self.records[field] = records;
+    }
+
     #[allow(clippy::cast_precision_loss, reason = "frequencies need no more than six digits")]
     fn frequency(&self, field: usize, term: u64, average: f32) -> f32 {
         let count = self.counts[field].get(&term).copied().unwrap_or(0) as f32;
