@@ -95,7 +95,13 @@ fn households(citizen: &Citizen) -> comfy_table::Table {
 fn agreements(citizen: &Citizen) -> comfy_table::Table {
     let rows = citizen.agreements.iter().map(|agreement| {
         let datasets = agreement.datasets.iter().cloned().collect::<Vec<_>>().join(", ");
-        [agreement.receiver.clone(), agreement.agreement.clone(), agreement.purpose.clone(), datasets, agreement.records.to_string()]
+        [
+            agreement.receiver.clone(),
+            agreement.agreement.clone(),
+            agreement.purpose.clone(),
+            datasets,
+            agreement.records.to_string(),
+        ]
     });
     output::table(["receiver", "agreement", "purpose", "datasets", "records"], rows)
 }
@@ -103,7 +109,15 @@ fn agreements(citizen: &Citizen) -> comfy_table::Table {
 fn deliveries(citizen: &Citizen) -> comfy_table::Table {
     let rows = citizen.deliveries.iter().map(|delivery| {
         let (at, receiver, purpose) = (moment(delivery.at), delivery.receiver.clone(), delivery.purpose.clone());
-        [at, receiver, purpose, delivery.dataset.clone(), delivery.system.clone(), delivery.event_id.clone(), delivery.proof.clone()]
+        [
+            at,
+            receiver,
+            purpose,
+            delivery.dataset.clone(),
+            delivery.system.clone(),
+            delivery.event_id.clone(),
+            delivery.proof.clone(),
+        ]
     });
     output::table(["at", "receiver", "purpose", "dataset", "from", "event", "proof"], rows)
 }

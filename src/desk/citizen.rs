@@ -9,12 +9,12 @@ use super::Desk;
 use crate::{
     domain::text::mask,
     envelope::PersonKey,
+    error::Fault,
     identity::{
         hand::NO_PERSON,
         household::{self, Household},
         person::{Filed, Person, shown},
     },
-    error::Fault,
     store::{Arg, Error},
 };
 
@@ -142,7 +142,8 @@ impl Desk {
                 slot.1 += 1;
             }
         }
-        let agreement = |((receiver, agreement, purpose), (datasets, records))| Agreement { receiver, agreement, purpose, datasets, records };
+        let agreement =
+            |((receiver, agreement, purpose), (datasets, records))| Agreement { receiver, agreement, purpose, datasets, records };
         citizen.agreements = agreements.into_iter().map(agreement).collect();
         Ok(())
     }
@@ -151,10 +152,15 @@ impl Desk {
 fn held(person: Person, households: Vec<Household>, plain: bool) -> Citizen {
     let show = |text: &str| if plain { text.to_owned() } else { mask(text) };
     let golden = person.golden.0.iter();
-    let golden = golden.map(|(field, word)| (field.clone(), json!({"value": show(&word.value), "system": word.system, "at": word.at})));
+    let golden =
+        golden.map(|(field, word)| (field.clone(), json!({"value": show(&word.value), "system": word.system, "at": word.at})));
     Citizen {
         golden: golden.collect(),
-        numbers: person.numbers.iter().map(|(text, class, since)| Number { number: show(text), class: class.clone(), since: *since }).collect(),
+        numbers: person
+            .numbers
+            .iter()
+            .map(|(text, class, since)| Number { number: show(text), class: class.clone(), since: *since })
+            .collect(),
         records: person.records.iter().map(|filed| record(filed, plain)).collect(),
         former_keys: person.former_keys.into_iter().map(|(key, _)| key).collect(),
         person_key: person.key,

@@ -40,7 +40,8 @@ impl Desk {
         let why = Why { event: decision("merge", &[one.as_str(), other.as_str()]), despite };
         let (mut chain, mut tx) = self.begin(reason).await?;
         let merged = self.index.merge(&mut tx, one, other, &why).await?;
-        let body = json!({"decision": "merged", "persons": [merged.person_key, merged.retired_key], "reason": blank_numbers(reason)});
+        let body =
+            json!({"decision": "merged", "persons": [merged.person_key, merged.retired_key], "reason": blank_numbers(reason)});
         self.end(&mut chain, tx, entry(why.event, body)).await?;
         Ok(merged)
     }

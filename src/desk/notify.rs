@@ -18,16 +18,14 @@ use crate::{
     bus::{Bus, Confirm, Message, Route},
     clock,
     config::keys::Keys,
-    envelope::{
-        ContentHash, Data, DeliveryId, Event, EventId, Occurrence, PartitionKey, SubscriptionId, event::SpecVersion,
-    },
+    envelope::{ContentHash, Data, DeliveryId, Event, EventId, Occurrence, PartitionKey, SubscriptionId, event::SpecVersion},
     identity::index::{IdentityEvent, OUTBOX},
     ledger::{Entry, Kind, chain::Chain},
     store::{Arg, Error, Store, Tx},
 };
 
 /// Events told in one go.
-const MOST: i64 = 100;
+const MOST: i64 = 1_000;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Division of all events of the index: the province.
 const PROVINCE: &str = "220000000000";
@@ -56,13 +54,7 @@ struct Sent {
 type Receivers = BTreeMap<String, Sent>;
 
 /// The task of a running hub.
-pub async fn run(
-    bus: Arc<dyn Bus>,
-    store: Store,
-    keys: Keys,
-    subscriptions: Vec<SubscriptionId>,
-    cancel: CancellationToken,
-) {
+pub async fn run(bus: Arc<dyn Bus>, store: Store, keys: Keys, subscriptions: Vec<SubscriptionId>, cancel: CancellationToken) {
     while !cancel.is_cancelled() {
         match tell(bus.as_ref(), &store, &keys, &subscriptions).await {
             Ok(0) => {}
@@ -120,7 +112,8 @@ fn old_key(event: &IdentityEvent) -> &str {
 }
 
 fn copies(receivers: &Receivers) -> Receivers {
-    let copy = |sent: &Sent| Sent { agreement: sent.agreement.clone(), purpose: sent.purpose.clone(), events: sent.events.clone() };
+    let copy =
+        |sent: &Sent| Sent { agreement: sent.agreement.clone(), purpose: sent.purpose.clone(), events: sent.events.clone() };
     receivers.iter().map(|(name, sent)| (name.clone(), copy(sent))).collect()
 }
 
@@ -153,7 +146,9 @@ async fn moved(store: &Store, outbox: &[IdentityEvent]) -> Result<BTreeMap<Strin
 }
 
 fn moment(at: i64) -> OffsetDateTime {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000_000).unwrap_or(OffsetDateTime::UNIX_EPOCH).to_offset(clock::CHINA)
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000_000)
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+        .to_offset(clock::CHINA)
 }
 
 fn event_id(event: &IdentityEvent) -> EventId {
@@ -234,9 +229,8 @@ async fn count(tx: &mut Tx, told: &[(IdentityEvent, Receivers)]) -> Result<(), E
     tx.execute(ARRIVED, &[Arg::from(&arrived), SYSTEM.into()]).await?;
     tx.execute(HANDED_OVER, &[Arg::from(&arrived), SYSTEM.into()]).await?;
     // Whoever was told has the new key too, and is told when that one changes.
-    let keys = heard().flat_map(|(event, _)| {
-        [&event.person_key, &event.other_key].map(|key| json!({"k": key, "e": event_id(event)}))
-    });
+    let keys =
+        heard().flat_map(|(event, _)| [&event.person_key, &event.other_key].map(|key| json!({"k": key, "e": event_id(event)})));
     tx.execute(KNOW, &[Arg::from(&Value::from_iter(keys))]).await.map(|_| ())
 }
 

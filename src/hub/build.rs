@@ -121,7 +121,10 @@ impl Hub {
         let topology = Topology { partitions: config.bus.partitions, subscriptions: plans.agreements.subscriptions() };
         bus.declare(&topology).await.map_err(|error| vec![error.fault()])?;
         let index = person_index(&store, &keys).map_err(|fault| vec![fault])?;
-        index.prepare(&|done, all| tracing::info!(records = done, batch = all, "blocking keys are made anew")).await.map_err(|error| vec![error.fault()])?;
+        index
+            .prepare(&|done, all| tracing::info!(records = done, batch = all, "blocking keys are made anew"))
+            .await
+            .map_err(|error| vec![error.fault()])?;
         let child = child(&config, file);
         Ok(Arc::new(Self {
             registry: Arc::new(plans.registry),

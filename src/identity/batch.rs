@@ -30,12 +30,20 @@ pub(super) struct Seat {
     /// Hashes of the numbers held.
     pub(super) numbers: Vec<String>,
     pub(super) heard: Vec<Heard>,
+    /// Numbers held that no record gives any more.
+    pub(super) kept: Vec<Arc<Statement>>,
 }
 
 impl Seat {
     /// A person of the store.
     pub(super) fn known(key: PersonKey, seq: i64) -> Self {
-        Self { key, seq, is_new: false, numbers: Vec::new(), heard: Vec::new() }
+        Self { key, seq, is_new: false, numbers: Vec::new(), heard: Vec::new(), kept: Vec::new() }
+    }
+
+    /// Whether a record of the person gives the number as the person's own.
+    pub(super) fn states(&self, hash: &str) -> bool {
+        let number = |heard: &Heard| heard.statement.number.as_ref().is_some_and(|number| number.hash == hash);
+        self.heard.iter().any(|heard| !heard.doubted && number(heard))
     }
 
     /// Its records' words, for the golden record.
@@ -147,6 +155,9 @@ impl<'a> Batch<'a> {
                 false => self.engine.teach(person, &statement.record, &statement.keys),
             }
         }
+        for number in &seat.kept {
+            self.engine.teach(person, &number.record, &[]);
+        }
         self.seats.push(seat);
         person
     }
@@ -229,7 +240,7 @@ impl<'a> Batch<'a> {
         let made = self.engine.len() > self.seats.len();
         if made {
             let key = self.lore.person_key(&[&asked.reference_id]);
-            self.seats.push(Seat { key, seq: 0, is_new: true, numbers: Vec::new(), heard: Vec::new() });
+            self.seats.push(Seat { key, seq: 0, is_new: true, numbers: Vec::new(), heard: Vec::new(), kept: Vec::new() });
         }
         made
     }
@@ -305,8 +316,7 @@ impl<'a> Batch<'a> {
         let known = Known { person, said_id: asked.said_id.clone(), remarks: remarks.clone() };
         self.by_reference.insert(asked.reference_id.clone(), known);
         let doubted = remarks.contains(OTHER_NAME);
-        let heard =
-            Heard { statement: Arc::clone(statement), system: asked.system.as_str().to_owned(), at: self.now, doubted };
+        let heard = Heard { statement: Arc::clone(statement), system: asked.system.as_str().to_owned(), at: self.now, doubted };
         self.seats[person as usize].heard.push(heard);
         self.touched.insert(person);
         self.links.push(Link { person, asked, statement: Arc::clone(statement), evidence, remarks, is_known });

@@ -44,7 +44,8 @@ pub struct Merged {
 
 const CURRENT: &str = "SELECT p.person_key, p.seq FROM person p WHERE p.state = 'active' \
      AND p.person_key = COALESCE((SELECT new_key FROM person_redirect WHERE old_key = $1), $1)";
-const NAMES: &str = "(SELECT person_key FROM person WHERE person_key = $1 UNION SELECT old_key FROM person_redirect WHERE new_key = $1)";
+const NAMES: &str =
+    "(SELECT person_key FROM person WHERE person_key = $1 UNION SELECT old_key FROM person_redirect WHERE new_key = $1)";
 const OTHER_NAMES: &str =
     "(SELECT person_key FROM person WHERE person_key = $2 UNION SELECT old_key FROM person_redirect WHERE new_key = $2)";
 const TELL_APART: &str = "INSERT INTO cannot_link (one_key, other_key, reason, at, lifted_at) VALUES ($1, $2, $3, $4, 0) \
@@ -127,5 +128,6 @@ fn pair() -> String {
 }
 
 pub(super) fn no_person(key: &PersonKey) -> Fault {
-    Fault::new(NO_PERSON, format!("no person has the key `{key}`")).hint("keys stand in deliveries, and `civilhub trace` shows them")
+    Fault::new(NO_PERSON, format!("no person has the key `{key}`"))
+        .hint("keys stand in deliveries, and `civilhub trace` shows them")
 }

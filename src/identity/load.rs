@@ -37,7 +37,7 @@ const FIND: &str = "WITH asked AS (SELECT value ->> 'r' AS r, value ->> 'n' AS n
      UNION ALL SELECT 's', t.said_id, t.sealed, s.system || ' ' || CASE WHEN s.remarks LIKE '%held-by-other-name%' THEN '1' ELSE '' END, \
         known.seq, MAX(s.said_at) FROM known JOIN source_record s ON s.person_key = known.person_key \
         JOIN statement t ON t.said_id = s.said_id GROUP BY 2, 3, 4, 5 \
-     UNION ALL SELECT 'i', i.number_hash, '', '', known.seq, 0 FROM known \
+     UNION ALL SELECT 'i', i.number_hash, i.number, '', known.seq, 0 FROM known \
         JOIN person_identifier i ON i.person_key = known.person_key AND i.active = 1 \
      UNION ALL SELECT 'n', number_hash, '', '', seq, 0 FROM held \
      UNION ALL SELECT 'r', reference_id, said_id, remarks, seq, 0 FROM referred \
@@ -56,7 +56,13 @@ pub(super) async fn load<'a>(
     let mut batch = Batch::new(lore, found.last);
     let mut places = HashMap::new();
     // In the order of their age: of two who turn out to be one, the older keeps the key.
-    for (seq, seat) in found.seats {
+    for (seq, mut seat) in found.seats {
+        for (hash, sealed) in found.numbers.get(&seq).into_iter().flatten() {
+            if seat.states(hash) {
+                continue;
+            }
+            seat.kept.push(lore.held(hash, sealed)?);
+        }
         places.insert(seq, batch.seat(seat));
     }
     let at = |seq: &i64| places.get(seq).copied();
@@ -104,6 +110,8 @@ fn wanted(asked: &[(&Standard, std::sync::Arc<Statement>)]) -> Value {
 struct Found {
     seats: BTreeMap<i64, Seat>,
     held: Vec<(String, i64)>,
+    /// Hash and sealed number, by person.
+    numbers: BTreeMap<i64, Vec<(String, String)>>,
     referred: Vec<(String, String, String, i64)>,
     apart: Vec<(i64, i64)>,
     names: HashMap<i64, u32>,
@@ -133,7 +141,10 @@ impl Found {
                 let heard = Heard { statement, system: system.to_owned(), at: row.int(5), doubted: !doubted.is_empty() };
                 self.seats.entry(row.int(4)).and_modify(|seat| seat.heard.push(heard));
             }
-            "i" => drop(self.seats.entry(row.int(4)).and_modify(|seat| seat.numbers.push(row.text(1)))),
+            "i" => {
+                self.seats.entry(row.int(4)).and_modify(|seat| seat.numbers.push(row.text(1)));
+                self.numbers.entry(row.int(4)).or_default().push((row.text(1), row.text(2)));
+            }
             "n" => self.held.push((row.text(1), row.int(4))),
             "r" => self.referred.push((row.text(1), row.text(2), row.text(3), row.int(4))),
             "c" => self.apart.push((row.int(4), row.int(5))),

@@ -8,7 +8,7 @@ use super::{
     IdentityKeys,
     link::{Engine, Model, Record, Rules, Weights, keys, value::Value},
     number::{self, Class},
-    standard::{Said, Standard},
+    standard::{Number, Said, Standard},
 };
 use crate::{
     envelope::PersonKey,
@@ -19,6 +19,8 @@ use crate::{
 /// Statements kept ready for comparison: about 100 MB when full. A statement never changes, so that an entry is good
 /// whatever other routers do.
 const CACHE: u64 = 100_000;
+/// The purpose under which numbers are sealed.
+pub(super) const NUMBER: &str = "number";
 /// The purpose under which statements are sealed.
 const SAID: &str = "said";
 
@@ -31,6 +33,8 @@ pub(super) struct Statement {
     /// Blocking keys, and their hashes in the store.
     pub(super) keys: Vec<u64>,
     pub(super) hashes: Vec<i64>,
+    /// The number, if it may find a person.
+    pub(super) number: Option<Number>,
     /// The term of the name and its hash in the store.
     pub(super) name: Option<(u64, i64)>,
 }
@@ -94,16 +98,29 @@ impl Lore {
         Ok(made)
     }
 
+    /// A number that a person holds and no record gives any more.
+    pub(super) fn held(&self, hash: &str, sealed: &str) -> Result<Arc<Statement>, store::Error> {
+        let id = format!("number:{hash}");
+        if let Some(known) = self.read.get(&id) {
+            return Ok(known);
+        }
+        let number = Some(self.keys.open(NUMBER, sealed)?);
+        let made = Arc::new(self.make(&id, Said { number, ..Said::default() }));
+        self.read.insert(id, Arc::clone(&made));
+        Ok(made)
+    }
+
     pub(super) fn seal(&self, said: &Said) -> Result<String, store::Error> {
         self.keys.seal(SAID, &serde_json::to_string(said).unwrap_or_default())
     }
 
     fn make(&self, id: &str, said: Said) -> Statement {
-        let texts: Vec<Option<String>> =
-            self.rules.fields.iter().map(|field| said.get(&field.name).map(str::to_owned)).collect();
+        let texts: Vec<Option<String>> = self.rules.fields.iter().map(|field| said.get(&field.name).map(str::to_owned)).collect();
         let mut record = Record::of(&self.rules, &texts);
-        let proves = said.number.as_deref().map(|text| number::classify(text, said.birth_date.as_deref()).1);
-        if proves.is_some_and(|class| !class.is_evidence()) {
+        let number = said.number.as_deref().map(|text| number::classify(text, said.birth_date.as_deref()));
+        let number = number.filter(|(_, class)| class.is_evidence());
+        let number = number.map(|(text, class)| Number { hash: self.keys.number_hash(&text), text, class });
+        if number.is_none() {
             demote(&mut record, &self.rules);
         }
         let mut found = Vec::new();
@@ -116,6 +133,7 @@ impl Lore {
             hashes: found.iter().map(|key| self.stored("block", *key)).collect(),
             name: name.map(|term| (term, self.stored("name", term))),
             keys: found,
+            number,
             record,
             said,
         }

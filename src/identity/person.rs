@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{StoreIndex, golden, golden::Golden, standard::Said, write};
+use super::{StoreIndex, golden, golden::Golden, lore, standard::Said};
 use crate::{
     domain::text::mask,
     envelope::PersonKey,
@@ -83,7 +83,8 @@ impl StoreIndex {
         let former = self.store.read(former, &[key.as_str().into()]).await?;
         let former_keys: Vec<(PersonKey, i64)> = former.iter().map(|row| (row.text(0).into(), row.int(1))).collect();
         let told_apart = self.told_apart(&key, &former_keys).await?;
-        let reviews = "SELECT id FROM review_item WHERE state = 'open' AND (person_key = $1 OR other_key = $1) ORDER BY opened_at, id";
+        let reviews =
+            "SELECT id FROM review_item WHERE state = 'open' AND (person_key = $1 OR other_key = $1) ORDER BY opened_at, id";
         let reviews = self.store.read(reviews, &[key.as_str().into()]).await?;
         let numbers = self.numbers(&key).await?;
         let open_reviews = reviews.iter().map(|row| row.text(0)).collect();
@@ -94,7 +95,7 @@ impl StoreIndex {
         let sql = "SELECT number, class, since FROM person_identifier WHERE person_key = $1 AND active = 1 ORDER BY since, class";
         let mut numbers = Vec::new();
         for row in self.store.read(sql, &[key.as_str().into()]).await? {
-            numbers.push((self.lore.keys.open(write::NUMBER, &row.text(0))?, row.text(1), row.int(2)));
+            numbers.push((self.lore.keys.open(lore::NUMBER, &row.text(0))?, row.text(1), row.int(2)));
         }
         Ok(numbers)
     }

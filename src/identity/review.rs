@@ -3,11 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{
-    StoreIndex,
-    hand::Why,
-    person::Filed,
-};
+use super::{StoreIndex, hand::Why, person::Filed};
 use crate::{
     clock,
     envelope::PersonKey,

@@ -54,7 +54,8 @@ impl Said {
 
     /// Keyed hash of all of it: equal statements have one.
     fn id(&self, keys: &IdentityKeys) -> String {
-        let parts: Vec<String> = Self::FIELDS.iter().map(|field| self.get(field).map_or(String::new(), |text| format!("={text}"))).collect();
+        let parts: Vec<String> =
+            Self::FIELDS.iter().map(|field| self.get(field).map_or(String::new(), |text| format!("={text}"))).collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         hex::encode(&keys.hash(b"said", &parts)[..16])
     }

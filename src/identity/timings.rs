@@ -24,8 +24,7 @@ pub enum Part {
 
 impl Part {
     /// All of them, in order.
-    pub const ALL: [Self; 7] =
-        [Self::Standard, Self::Known, Self::Wait, Self::Load, Self::Decide, Self::Write, Self::Commit];
+    pub const ALL: [Self; 7] = [Self::Standard, Self::Known, Self::Wait, Self::Load, Self::Decide, Self::Write, Self::Commit];
 
     /// The word in tables.
     pub fn as_str(self) -> &'static str {

@@ -8,14 +8,12 @@ use super::{
     Evidence,
     batch::{Ask, Batch, Link, is_about_two, tenths},
     golden,
-    lore::Lore,
+    lore::{self, Lore},
 };
 use crate::{
     clock,
     store::{Arg, Backend, Error, Tx},
 };
-
-pub(super) const NUMBER: &str = "number";
 
 /// Whoever may make or change persons does so alone until the transaction ends.
 const HOLD: &str = "SELECT name FROM identity_key_check WHERE name = 'hmac' FOR UPDATE";
@@ -179,7 +177,7 @@ fn numbers(batch: &Batch<'_>, lore: &Lore) -> Result<Vec<Value>, Error> {
     let mut rows = Vec::new();
     for (person, asked) in &batch.numbers {
         let Some(number) = asked.evidence() else { continue };
-        let sealed = lore.keys.seal(NUMBER, &number.text)?;
+        let sealed = lore.keys.seal(lore::NUMBER, &number.text)?;
         let key = &batch.person(*person).key;
         rows.push(json!({"h": number.hash, "k": key, "n": sealed, "c": number.class.as_str(), "e": asked.event}));
     }

@@ -84,9 +84,8 @@ async fn count(tx: &mut Tx, decided: &[&Item]) -> Result<(), Error> {
 /// Which persons each dispatched event speaks of, under the keys that its receivers get.
 async fn name_persons(tx: &mut Tx, decided: &[&Item]) -> Result<(), Error> {
     let dispatched = decided.iter().filter(|item| matches!(item.fate, Fate::Dispatched(_)));
-    let mut rows: Vec<(&str, &str)> = dispatched
-        .flat_map(|item| item.persons.iter().map(|person| (person.as_str(), item.event.id.as_str())))
-        .collect();
+    let mut rows: Vec<(&str, &str)> =
+        dispatched.flat_map(|item| item.persons.iter().map(|person| (person.as_str(), item.event.id.as_str()))).collect();
     if rows.is_empty() {
         return Ok(());
     }

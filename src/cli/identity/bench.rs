@@ -64,7 +64,10 @@ fn indexing_table(indexing: &Indexing) -> comfy_table::Table {
         ["records per CPU-second of the hub".to_owned(), format!("{:.0}", indexing.records_per_cpu_second)],
         ["seconds".to_owned(), format!("{:.1}", indexing.seconds)],
     ];
-    let split = indexing.split.iter().map(|share| [format!("  {}", share.part), format!("{:.1} s, {:.0} %", share.seconds, share.percent)]);
+    let split = indexing
+        .split
+        .iter()
+        .map(|share| [format!("  {}", share.part), format!("{:.1} s, {:.0} %", share.seconds, share.percent)]);
     let quality = [
         ["precision".to_owned(), format!("{:.5}", scores.precision)],
         ["recall".to_owned(), format!("{:.5}", scores.recall)],

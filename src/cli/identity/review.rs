@@ -104,7 +104,15 @@ fn table(items: &[Item]) -> comfy_table::Table {
     let row = |item: &Item| {
         let state = if item.decision.is_empty() { item.state.clone() } else { item.decision.clone() };
         let keys = [item.person_key.as_str().to_owned(), item.other_key.as_str().to_owned()].join("\n");
-        [item.id.clone(), item.reason.clone(), format!("{:.1}", item.bits), keys, item.system.clone(), state, moment(item.opened_at)]
+        [
+            item.id.clone(),
+            item.reason.clone(),
+            format!("{:.1}", item.bits),
+            keys,
+            item.system.clone(),
+            state,
+            moment(item.opened_at),
+        ]
     };
     output::table(["id", "about", "bits", "persons", "by", "state", "opened"], items.iter().map(row))
 }
@@ -134,10 +142,14 @@ fn print(sides: &Sides, plain: bool) {
     let rows = crate::identity::standard::Said::FIELDS.into_iter().map(|field| {
         let weighed = item.fields.as_array().into_iter().flatten().find(|weighed| weighed["field"] == field);
         let level = weighed.map_or(String::new(), |weighed| weighed["level"].as_str().unwrap_or_default().to_owned());
-        let bits = weighed.and_then(|weighed| weighed["tenths"].as_f64()).map_or(String::new(), |bits| format!("{:+.1}", bits / 10.0));
+        let bits =
+            weighed.and_then(|weighed| weighed["tenths"].as_f64()).map_or(String::new(), |bits| format!("{:+.1}", bits / 10.0));
         [field.to_owned(), values(&sides.person, field), values(&sides.other, field), level, bits]
     });
-    let names = [item.person_key.as_str().to_owned(), if item.is_about_one() { "its record".to_owned() } else { item.other_key.as_str().to_owned() }];
+    let names = [
+        item.person_key.as_str().to_owned(),
+        if item.is_about_one() { "its record".to_owned() } else { item.other_key.as_str().to_owned() },
+    ];
     output::say!("{}", output::table(["field", &names[0], &names[1], "comparison", "bits"], rows));
     for (name, side) in names.iter().zip([&sides.person, &sides.other]) {
         let records: Vec<_> = side.iter().map(|filed| record(filed, plain)).collect();

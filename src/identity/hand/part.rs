@@ -35,7 +35,9 @@ struct Filed {
 
 const RECORDS: &str =
     "SELECT reference_id, system || '/' || reference, first_key FROM source_record WHERE person_key = $1 ORDER BY reference_id";
-const REDIRECTS: &str = "SELECT old_key FROM person_redirect WHERE new_key = $1 ORDER BY old_key";
+/// The eldest first: of the keys of a part it is the one that comes back.
+const REDIRECTS: &str =
+    "SELECT r.old_key FROM person_redirect r JOIN person p ON p.person_key = r.old_key WHERE r.new_key = $1 ORDER BY p.seq";
 const ADD: &str = "INSERT INTO person (person_key, state, profile, version, created_at, seq) \
      VALUES ($1, 'active', $2, 1, $3, (SELECT COALESCE(MAX(seq), 0) + 1 FROM person))";
 const MOVE: &str = "UPDATE source_record SET person_key = $2 WHERE reference_id IN (SELECT value ->> 'r' FROM {rows})";
@@ -55,7 +57,7 @@ impl StoreIndex {
         let filed: Vec<Filed> =
             filed.iter().map(|row| Filed { id: row.text(0), name: row.text(1), first_key: row.text(2) }).collect();
         let redirects = tx.read(REDIRECTS, &[key.as_str().into()]).await.map_err(failed)?;
-        let redirects: BTreeSet<String> = redirects.iter().map(|row| row.text(0)).collect();
+        let redirects: Vec<String> = redirects.iter().map(|row| row.text(0)).collect();
         let (named, rest) = parts(filed, records)?;
         let (moved, stay, revived) = match (own_key(&named, &rest, &redirects), own_key(&rest, &named, &redirects)) {
             (Some(old), _) => (named, rest, Some(old)),
@@ -107,7 +109,7 @@ impl StoreIndex {
     async fn follow(
         &self,
         tx: &mut Tx,
-        (redirects, new): (&BTreeSet<String>, &PersonKey),
+        (redirects, new): (&[String], &PersonKey),
         moved: &[Filed],
         stay: &[Filed],
     ) -> Result<(), Error> {
@@ -140,11 +142,9 @@ fn parts(filed: Vec<Filed>, records: &[String]) -> Result<(Vec<Filed>, Vec<Filed
     Ok((named, rest))
 }
 
-/// The retired key under which a part was known, if all of it was and nothing else.
-fn own_key(part: &[Filed], rest: &[Filed], redirects: &BTreeSet<String>) -> Option<String> {
-    let first = part.first().map(|filed| &filed.first_key)?;
-    let own = redirects.contains(first)
-        && part.iter().all(|filed| filed.first_key == *first)
-        && rest.iter().all(|filed| filed.first_key != *first);
-    own.then(|| first.clone())
+/// The retired key under which a part was known: the eldest that came with its records, if none of the others did.
+fn own_key(part: &[Filed], rest: &[Filed], redirects: &[String]) -> Option<String> {
+    let own = |filed: &Filed| redirects.contains(&filed.first_key) && rest.iter().all(|other| other.first_key != filed.first_key);
+    let eldest = redirects.iter().find(|old| part.iter().any(|filed| filed.first_key == **old));
+    eldest.filter(|_| part.iter().all(own)).cloned()
 }

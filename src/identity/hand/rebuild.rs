@@ -11,17 +11,19 @@ use crate::{
     identity::{
         StoreIndex,
         batch::{Heard, Seat},
-        golden, number,
+        golden, lore,
         remark::OTHER_NAME,
+        standard::Number,
         write,
     },
     store::{Arg, Error, Tx},
 };
 
-const OF: &str = "SELECT p.person_key, p.seq, s.reference_id, s.system, s.said_at, s.remarks, s.event_id, t.said_id, t.sealed FROM {rows} \
+const OF: &str = "SELECT p.person_key, p.seq, s.reference_id, s.system, s.said_at, s.remarks, s.event_id, w.said_id, w.sealed FROM {rows} \
      JOIN person p ON p.person_key = value ->> 'k' LEFT JOIN source_record s ON s.person_key = p.person_key \
-     LEFT JOIN statement t ON t.said_id = s.said_id ORDER BY s.said_at, s.reference_id";
-const HOLDERS: &str = "SELECT i.number_hash, i.person_key FROM {rows} JOIN person_identifier i ON i.number_hash = value ->> 'h' AND i.active = 1";
+     LEFT JOIN statement w ON w.said_id = s.said_id ORDER BY s.said_at, s.reference_id";
+const HOLDERS: &str =
+    "SELECT i.number_hash, i.person_key FROM {rows} JOIN person_identifier i ON i.number_hash = value ->> 'h' AND i.active = 1";
 const HAND_OVER: &str =
     "UPDATE person_identifier SET person_key = value ->> 'k' FROM {rows} WHERE number_hash = value ->> 'h' AND active = 1";
 const ADD: &str = "INSERT INTO person_identifier (number_hash, person_key, number, class, active, event_id, since) \
@@ -30,9 +32,7 @@ const REMARK: &str = "UPDATE source_record SET remarks = value ->> 'm' FROM {row
 
 /// A record's claim to a number.
 struct Claim {
-    hash: String,
-    text: String,
-    class: &'static str,
+    number: Number,
     event: String,
 }
 
@@ -56,15 +56,17 @@ impl StoreIndex {
         let mut remarks = Vec::new();
         for record in &mut filed {
             let Some(claim) = &record.claim else { continue };
-            let theirs = owners.get(&claim.hash).is_some_and(|owner| owner == persons[record.person].as_str());
+            let theirs = owners.get(&claim.number.hash).is_some_and(|owner| owner == persons[record.person].as_str());
             let mut words: BTreeSet<&str> = record.remarks.split(' ').filter(|word| !word.is_empty()).collect();
             let changed = if theirs { words.remove(OTHER_NAME) } else { words.insert(OTHER_NAME) };
             if changed {
                 let text = words.into_iter().collect::<Vec<_>>().join(" ");
                 remarks.push(json!({"r": record.reference, "m": text}));
             }
-            for heard in seats[record.person].heard.iter_mut().filter(|heard| heard.statement.said.number.is_some()) {
-                heard.doubted |= !theirs && self.hash_of(heard) == Some(claim.hash.clone());
+            let gives =
+                |heard: &&mut Heard| heard.statement.number.as_ref().is_some_and(|number| number.hash == claim.number.hash);
+            for heard in seats[record.person].heard.iter_mut().filter(gives) {
+                heard.doubted |= !theirs;
             }
         }
         write::run(tx, REMARK, remarks, "r", &[]).await?;
@@ -83,28 +85,18 @@ impl StoreIndex {
             let Some(sealed) = row.optional_text(8) else { continue };
             let statement = self.lore.open(&row.text(7), &sealed)?;
             let heard = Heard { statement, system: row.text(3), at: row.int(4), doubted: false };
-            let claim = self.claim(&heard, row.text(6));
+            let claim = heard.statement.number.clone().map(|number| Claim { number, event: row.text(6) });
             filed.push(Filed { person, reference: row.text(2), remarks: row.text(5), claim });
             seats[person].heard.push(heard);
         }
         Ok((seats, filed))
     }
 
-    fn claim(&self, heard: &Heard, event: String) -> Option<Claim> {
-        let said = &heard.statement.said;
-        let (text, class) = number::classify(said.number.as_deref()?, said.birth_date.as_deref());
-        class.is_evidence().then(|| Claim { hash: self.lore.keys.number_hash(&text), text, class: class.as_str(), event })
-    }
-
-    fn hash_of(&self, heard: &Heard) -> Option<String> {
-        self.claim(heard, String::new()).map(|claim| claim.hash)
-    }
-
     /// Who holds each claimed number from now on: a stranger who does already, else the first person that claims it.
     async fn owners(&self, tx: &mut Tx, persons: &[&PersonKey], filed: &[Filed]) -> Result<BTreeMap<String, String>, Error> {
         let mut claims: BTreeMap<&str, (usize, &Claim)> = BTreeMap::new();
         for (person, claim) in filed.iter().filter_map(|record| Some((record.person, record.claim.as_ref()?))) {
-            let slot = claims.entry(&claim.hash).or_insert((person, claim));
+            let slot = claims.entry(&claim.number.hash).or_insert((person, claim));
             if person < slot.0 {
                 *slot = (person, claim);
             }
@@ -119,8 +111,9 @@ impl StoreIndex {
                 Some(holder) if holder == claimant || !persons.iter().any(|key| key.as_str() == holder) => continue,
                 Some(_) => moved.push(json!({"h": hash, "k": claimant})),
                 None => {
-                    let sealed = self.lore.keys.seal(write::NUMBER, &claim.text)?;
-                    added.push(json!({"h": hash, "k": claimant, "n": sealed, "c": claim.class, "e": claim.event}));
+                    let sealed = self.lore.keys.seal(lore::NUMBER, &claim.number.text)?;
+                    added
+                        .push(json!({"h": hash, "k": claimant, "n": sealed, "c": claim.number.class.as_str(), "e": claim.event}));
                 }
             }
             owners.insert(hash.to_owned(), claimant.to_owned());
