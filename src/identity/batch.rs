@@ -18,7 +18,7 @@ use super::{
     },
     lore::{Lore, Statement},
     remark::{self, OTHER_NAME, OTHER_REFERENCE_NAME, TWO_NUMBERS, UNCERTAIN},
-    standard::Standard,
+    standard::{Number, Standard},
 };
 use crate::envelope::PersonKey;
 
@@ -70,7 +70,8 @@ pub(super) struct Heard {
 #[derive(Clone)]
 pub(super) struct Known {
     pub(super) person: PersonNo,
-    pub(super) said_id: String,
+    /// All that it says; nothing when it was filed by an older version of the hub.
+    pub(super) statement: Option<Arc<Statement>>,
     pub(super) remarks: String,
 }
 
@@ -114,7 +115,7 @@ pub(super) struct Batch<'a> {
     pub(super) by_number: HashMap<String, PersonNo>,
     pub(super) by_reference: HashMap<String, Known>,
     pub(super) links: Vec<Link<'a>>,
-    pub(super) numbers: Vec<(PersonNo, &'a Standard)>,
+    pub(super) numbers: Vec<(PersonNo, Number, &'a Standard)>,
     pub(super) merges: Vec<(PersonNo, &'a Standard)>,
     pub(super) asks: Vec<Ask<'a>>,
     /// Persons of the store that something is written to.
@@ -181,16 +182,27 @@ impl<'a> Batch<'a> {
         &self.seats[self.root(person) as usize]
     }
 
-    fn holder(&self, asked: &Standard) -> Option<PersonNo> {
-        asked.evidence().and_then(|number| self.by_number.get(&number.hash)).map(|person| self.root(*person))
+    fn holder(&self, statement: &Statement) -> Option<PersonNo> {
+        statement.number.as_ref().and_then(|number| self.by_number.get(&number.hash)).map(|person| self.root(*person))
     }
 
     /// Decides one query.
     pub(super) fn decide(&mut self, asked: &'a Standard, statement: &Arc<Statement>) -> Decision {
         let merges = self.engine.counts.merges;
         let decision = match self.by_reference.get(&asked.reference_id).cloned() {
-            Some(known) if known.said_id == asked.said_id => remembered(&known, asked),
-            Some(known) => self.by_reference(asked, statement, self.root(known.person)),
+            Some(known) if known.statement.as_ref().is_some_and(|known| known.said.covers(&asked.said)) => {
+                remembered(&known, asked)
+            }
+            Some(known) => {
+                let before = known.statement.as_deref();
+                let statement = before.map_or_else(|| Arc::clone(statement), |before| self.lore.followed_by(before, asked));
+                let number = |statement: &Statement| statement.number.as_ref().map(|number| number.hash.clone());
+                let is_news = before.is_none_or(|before| number(before) != number(&statement));
+                match known.remarks.contains(OTHER_NAME) && !is_news {
+                    true => self.accept(asked, &statement, (self.root(known.person), &[OTHER_NAME])),
+                    false => self.by_reference(asked, &statement, (self.root(known.person), is_news)),
+                }
+            }
             None => self.by_evidence(asked, statement),
         };
         if self.engine.counts.merges != merges {
@@ -201,7 +213,7 @@ impl<'a> Batch<'a> {
 
     /// A record that nobody has seen.
     fn by_evidence(&mut self, asked: &'a Standard, statement: &Arc<Statement>) -> Decision {
-        let holder = self.holder(asked);
+        let holder = self.holder(statement);
         if let Some(holder) = holder {
             self.engine.hold(&statement.record, holder);
         }
@@ -225,7 +237,7 @@ impl<'a> Batch<'a> {
         }
         let doubted = remarks.contains(&OTHER_NAME);
         if !doubted {
-            self.keep_number(asked, linked.person);
+            self.keep_number(asked, statement, linked.person);
         }
         // The event stands in for a missing reference only where no number will find the person again.
         let is_kept = asked.has_reference || linked.way != Way::Number;
@@ -246,10 +258,16 @@ impl<'a> Batch<'a> {
     }
 
     /// A record on file says something else than before.
-    fn by_reference(&mut self, asked: &'a Standard, statement: &Arc<Statement>, person: PersonNo) -> Decision {
+    fn by_reference(
+        &mut self,
+        asked: &'a Standard,
+        statement: &Arc<Statement>,
+        (person, number_is_news): (PersonNo, bool),
+    ) -> Decision {
         let agrees = self.engine.belief(&statement.record, person) != Belief::Clash;
         let has_number = !self.seats[person as usize].numbers.is_empty();
-        let doubt = match (asked.evidence(), self.holder(asked)) {
+        let number = statement.number.as_ref().filter(|_| number_is_news);
+        let doubt = match (number, self.holder(statement)) {
             (Some(_), Some(holder)) if holder != person => {
                 if self.engine.belief(&statement.record, holder) == Belief::Clash {
                     return self.doubt(asked, statement, (OTHER_NAME, person, holder));
@@ -269,18 +287,31 @@ impl<'a> Batch<'a> {
         };
         match doubt {
             Some(reason) => self.doubt(asked, statement, (reason, person, person)),
-            None if agrees => self.accept(asked, statement, person),
+            None if agrees => self.accept(asked, statement, (person, &[])),
             // A name may change; whether it did is for the number to say.
             None => Decision { person, evidence: Evidence::Reference, created: false, remarks: Vec::new(), is_kept: false },
         }
     }
 
-    fn accept(&mut self, asked: &'a Standard, statement: &Arc<Statement>, person: PersonNo) -> Decision {
-        let person = self.engine.follow(&statement.record, self.root(person));
-        self.keep_number(asked, person);
-        let evidence = if asked.evidence().is_some() { Evidence::Number } else { Evidence::Reference };
-        self.link(asked, statement, person, (evidence.clone(), &[], true));
-        Decision { person, evidence, created: false, remarks: Vec::new(), is_kept: true }
+    /// The record's news is its person's; the doubt that its number is another's may stay.
+    fn accept(
+        &mut self,
+        asked: &'a Standard,
+        statement: &Arc<Statement>,
+        (person, doubts): (PersonNo, &[&'static str]),
+    ) -> Decision {
+        let person = self.root(person);
+        let person = if doubts.is_empty() {
+            let person = self.engine.follow(&statement.record, person);
+            self.keep_number(asked, statement, person);
+            person
+        } else {
+            self.engine.follow(&statement.without_number(&self.lore.rules), person)
+        };
+        let by_number = asked.evidence().is_some() && doubts.is_empty();
+        let evidence = if by_number { Evidence::Number } else { Evidence::Reference };
+        self.link(asked, statement, person, (evidence.clone(), doubts, true));
+        Decision { person, evidence, created: false, remarks: doubts.to_vec(), is_kept: true }
     }
 
     /// The record keeps its person and its word, and a human is asked. It is resolved to the first of the two.
@@ -296,12 +327,13 @@ impl<'a> Batch<'a> {
     }
 
     /// The number is the person's from now on, if it proves anything and is nobody's yet.
-    fn keep_number(&mut self, asked: &'a Standard, person: PersonNo) {
-        let Some(number) = asked.evidence().filter(|number| !self.by_number.contains_key(&number.hash)) else { return };
+    fn keep_number(&mut self, asked: &'a Standard, statement: &Statement, person: PersonNo) {
+        let number = statement.number.as_ref().filter(|number| !self.by_number.contains_key(&number.hash));
+        let Some(number) = number.cloned() else { return };
         let person = self.root(person);
         self.by_number.insert(number.hash.clone(), person);
         self.seats[person as usize].numbers.push(number.hash.clone());
-        self.numbers.push((person, asked));
+        self.numbers.push((person, number, asked));
         self.touched.insert(person);
     }
 
@@ -313,7 +345,7 @@ impl<'a> Batch<'a> {
         (evidence, remarks, is_known): (Evidence, &[&'static str], bool),
     ) {
         let (person, remarks) = (self.root(person), remarks.join(" "));
-        let known = Known { person, said_id: asked.said_id.clone(), remarks: remarks.clone() };
+        let known = Known { person, statement: Some(Arc::clone(statement)), remarks: remarks.clone() };
         self.by_reference.insert(asked.reference_id.clone(), known);
         let doubted = remarks.contains(OTHER_NAME);
         let heard = Heard { statement: Arc::clone(statement), system: asked.system.as_str().to_owned(), at: self.now, doubted };

@@ -4,11 +4,11 @@
 //! cached keys are retired (one indexed look-up). What a human decision changes without retiring a key is noticed when
 //! the entry's time is up.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use moka::sync::Cache;
 
-use super::standard::Standard;
+use super::{lore::Statement, standard::Standard};
 use crate::envelope::PersonKey;
 
 /// Longest that an entry is believed after it was written.
@@ -20,9 +20,11 @@ pub(super) struct Link {
     pub(super) key: PersonKey,
     /// Doubts, as they stand beside the link.
     pub(super) remarks: String,
+    /// All that the record says.
+    pub(super) statement: Arc<Statement>,
 }
 
-pub(super) struct LinkCache(Cache<(u128, u128), Link>);
+pub(super) struct LinkCache(Cache<u128, Link>);
 
 impl LinkCache {
     /// So many records; about 250 bytes each.
@@ -30,23 +32,19 @@ impl LinkCache {
         Self(Cache::builder().max_capacity(capacity).time_to_live(TRUST).build())
     }
 
-    /// The link, if the record says what it said before: nothing to write, nothing to compare.
+    /// The link, if the record says nothing new: nothing to write, nothing to compare.
     pub(super) fn find(&self, asked: &Standard) -> Option<Link> {
-        self.0.get(&place(asked))
+        self.0.get(&short(&asked.reference_id)).filter(|link| link.statement.said.covers(&asked.said))
     }
 
     /// Remembers a committed link.
     pub(super) fn put(&self, asked: &Standard, link: Link) {
-        self.0.insert(place(asked), link);
+        self.0.insert(short(&asked.reference_id), link);
     }
 
     pub(super) fn forget(&self, asked: &Standard) {
-        self.0.invalidate(&place(asked));
+        self.0.invalidate(&short(&asked.reference_id));
     }
-}
-
-fn place(asked: &Standard) -> (u128, u128) {
-    (short(&asked.reference_id), short(&asked.said_id))
 }
 
 /// The first half of a hash in hex: enough to tell any two apart.

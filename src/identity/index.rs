@@ -143,9 +143,7 @@ impl StoreIndex {
 
     /// Answers from the cache, as far as it reaches and no key of it has retired.
     async fn cached(&self, asked: &[Standard]) -> Result<Vec<Option<Link>>, Error> {
-        let undecided = of_two_words(asked);
-        let find = |asked: &Standard| self.cache.find(asked).filter(|_| !undecided.contains(asked.reference_id.as_str()));
-        let mut found: Vec<Option<Link>> = asked.iter().map(find).collect();
+        let mut found: Vec<Option<Link>> = asked.iter().map(|asked| self.cache.find(asked)).collect();
         let distinct: HashSet<&PersonKey> = found.iter().flatten().map(|link| &link.key).collect();
         if distinct.is_empty() {
             return Ok(found);
@@ -162,18 +160,20 @@ impl StoreIndex {
         Ok(found)
     }
 
-    /// Records that say what they said before, from the store: nothing is to be decided, and nobody waits.
-    async fn said_before(&self, asked: &[Standard], found: &mut [Option<Link>]) -> Result<(), Error> {
+    /// Records that say nothing new, from the store: nothing is to be decided, and nobody waits.
+    async fn on_file(&self, asked: &[Standard], found: &mut [Option<Link>]) -> Result<(), Error> {
         let open: Vec<usize> = (0..asked.len()).filter(|place| found[*place].is_none()).collect();
-        let rows: Value = open.iter().map(|place| json!({"r": asked[*place].reference_id, "s": asked[*place].said_id})).collect();
-        let known = self.store.read(load::SAME, &[Arg::from(&rows)]).await?;
-        let known: HashMap<String, Link> =
-            known.into_iter().map(|row| (row.text(0), Link { key: row.text(1).into(), remarks: row.text(2) })).collect();
-        let undecided = of_two_words(asked);
+        let references: HashSet<&str> = open.iter().map(|place| asked[*place].reference_id.as_str()).collect();
+        let rows: Value = references.into_iter().map(|reference| json!({"r": reference})).collect();
+        let mut known: HashMap<String, Link> = HashMap::new();
+        for row in self.store.read(load::ON_FILE, &[Arg::from(&rows)]).await? {
+            let statement = self.lore.open(&row.text(3), &row.text(4))?;
+            known.insert(row.text(0), Link { key: row.text(1).into(), remarks: row.text(2), statement });
+        }
         for place in open {
-            let asked = &asked[place];
-            if let Some(link) = known.get(&asked.reference_id).filter(|_| !undecided.contains(asked.reference_id.as_str())) {
-                self.cache.put(asked, link.clone());
+            let link = known.get(&asked[place].reference_id).filter(|link| link.statement.said.covers(&asked[place].said));
+            if let Some(link) = link {
+                self.cache.put(&asked[place], link.clone());
                 found[place] = Some(link.clone());
             }
         }
@@ -204,8 +204,9 @@ impl StoreIndex {
         }
         let answer = |(asked, decision): (&&Standard, Decision)| {
             let key = batch.person(decision.person).key.clone();
-            if decision.is_kept {
-                self.cache.put(asked, Link { key: key.clone(), remarks: decision.remarks.join(" ") });
+            let known = batch.by_reference.get(&asked.reference_id).filter(|_| decision.is_kept);
+            if let Some(statement) = known.and_then(|known| known.statement.clone()) {
+                self.cache.put(asked, Link { key: key.clone(), remarks: decision.remarks.join(" "), statement });
             }
             let Decision { evidence, created, remarks, .. } = decision;
             let remarks = remarks.into_iter().map(remark::quality).chain(remark::on_number(asked)).collect();
@@ -238,7 +239,8 @@ impl PersonIndex for StoreIndex {
         let clock = self.timings.lap(Part::Standard, clock);
         let mut found = self.cached(&asked).await?;
         if found.iter().any(Option::is_none) {
-            self.said_before(&asked, &mut found).await?;
+            self.on_file(&asked, &mut found).await?;
+            leave_open(&asked, &mut found);
         }
         self.timings.lap(Part::Known, clock);
         let missing: Vec<&Standard> =
@@ -259,16 +261,15 @@ impl PersonIndex for StoreIndex {
     }
 }
 
-/// Records that say two things in one batch: which is the last word is for their order to say.
-fn of_two_words(asked: &[Standard]) -> HashSet<&str> {
-    let mut words: HashMap<&str, &str> = HashMap::with_capacity(asked.len());
-    let mut differing = HashSet::new();
-    for asked in asked {
-        if *words.entry(&asked.reference_id).or_insert(&asked.said_id) != asked.said_id {
-            differing.insert(asked.reference_id.as_str());
+/// When one word of a record is news, all its words of the batch are decided, in their order.
+fn leave_open(asked: &[Standard], found: &mut [Option<Link>]) {
+    let open = asked.iter().zip(&*found).filter(|(_, found)| found.is_none());
+    let open: HashSet<&str> = open.map(|(asked, _)| asked.reference_id.as_str()).collect();
+    for (asked, found) in asked.iter().zip(found) {
+        if open.contains(asked.reference_id.as_str()) {
+            *found = None;
         }
     }
-    differing
 }
 
 fn remembered(link: &Link, asked: &Standard) -> Resolution {

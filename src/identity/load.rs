@@ -1,6 +1,9 @@
 //! What the store knows about a batch: everybody who may be meant, in one round trip.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 
@@ -47,11 +50,7 @@ const FIND: &str = "WITH asked AS (SELECT value ->> 'r' AS r, value ->> 'n' AS n
      UNION ALL SELECT 'z', '', '', '', COALESCE(MAX(seq), 0), 0 FROM person";
 
 /// Brings everybody into a batch who may be meant by its queries.
-pub(super) async fn load<'a>(
-    tx: &mut Tx,
-    lore: &'a Lore,
-    asked: &[(&Standard, std::sync::Arc<Statement>)],
-) -> Result<Batch<'a>, Error> {
+pub(super) async fn load<'a>(tx: &mut Tx, lore: &'a Lore, asked: &[(&Standard, Arc<Statement>)]) -> Result<Batch<'a>, Error> {
     let found = Found::of(tx.read(FIND, &[Arg::from(&wanted(asked)), Arg::Int(MOST)]).await?, lore)?;
     let mut batch = Batch::new(lore, found.last);
     let mut places = HashMap::new();
@@ -66,6 +65,10 @@ pub(super) async fn load<'a>(
         places.insert(seq, batch.seat(seat));
     }
     let at = |seq: &i64| places.get(seq).copied();
+    for (seq, numbers) in &found.numbers {
+        let numbers = numbers.iter().filter_map(|(hash, _)| Some((hash.clone(), at(seq)?)));
+        batch.by_number.extend(numbers);
+    }
     for (number, seq) in found.held {
         if let Some(person) = at(&seq) {
             batch.by_number.insert(number, person);
@@ -73,7 +76,9 @@ pub(super) async fn load<'a>(
     }
     for (reference, said_id, remarks, seq) in found.referred {
         if let Some(person) = at(&seq) {
-            batch.by_reference.insert(reference, Known { person, said_id, remarks });
+            let said = batch.seats[person as usize].heard.iter().find(|heard| heard.statement.id == said_id);
+            let statement = said.map(|heard| Arc::clone(&heard.statement));
+            batch.by_reference.insert(reference, Known { person, statement, remarks });
         }
     }
     for (one, other) in &found.apart {
@@ -86,7 +91,7 @@ pub(super) async fn load<'a>(
 }
 
 /// Look-up rows of a batch.
-fn wanted(asked: &[(&Standard, std::sync::Arc<Statement>)]) -> Value {
+fn wanted(asked: &[(&Standard, Arc<Statement>)]) -> Value {
     let mut rows = vec![json!({"t": "0"})];
     let mut seen = std::collections::HashSet::new();
     for (place, (asked, statement)) in asked.iter().enumerate() {
@@ -155,9 +160,9 @@ impl Found {
     }
 }
 
-/// References that say what they said before: reference, person, remarks.
-pub(super) const SAME: &str = "SELECT s.reference_id, s.person_key, s.remarks FROM {rows} \
-     JOIN source_record s ON s.reference_id = value ->> 'r' AND s.said_id = value ->> 's'";
+/// Records that are on file: reference, person, remarks, what they say.
+pub(super) const ON_FILE: &str = "SELECT s.reference_id, s.person_key, s.remarks, w.said_id, w.sealed FROM {rows} \
+     JOIN source_record s ON s.reference_id = value ->> 'r' JOIN statement w ON w.said_id = s.said_id";
 
 /// The doubts beside a link, as a list.
 pub(super) fn remarks(text: &str) -> impl Iterator<Item = &'static str> + '_ {

@@ -84,6 +84,13 @@ impl Lore {
         self.read.get_with_by_ref(asked.said_id.as_str(), || Arc::new(self.make(&asked.said_id, asked.said.clone())))
     }
 
+    /// What a record says that goes on speaking.
+    pub(super) fn followed_by(&self, before: &Statement, asked: &Standard) -> Arc<Statement> {
+        let said = before.said.followed_by(&asked.said);
+        let id = said.id(&self.keys);
+        self.read.get_with_by_ref(id.as_str(), || Arc::new(self.make(&id, said)))
+    }
+
     /// A statement of the store.
     pub(super) fn open(&self, id: &str, sealed: &str) -> Result<Arc<Statement>, store::Error> {
         if let Some(known) = self.read.get(id) {

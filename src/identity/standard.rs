@@ -52,8 +52,26 @@ impl Said {
         value.as_deref()
     }
 
+    /// Whether all that `other` says is in it: a payment names its payee by less than the register does.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        Self::FIELDS.iter().all(|field| other.get(field).is_none_or(|text| self.get(field) == Some(text)))
+    }
+
+    /// What a record says that said this and now says `other`: where both speak, the later word.
+    pub(super) fn followed_by(&self, other: &Self) -> Self {
+        let later = |mine: &Option<String>, theirs: &Option<String>| theirs.clone().or_else(|| mine.clone());
+        Self {
+            name: later(&self.name, &other.name),
+            number: later(&self.number, &other.number),
+            birth_date: later(&self.birth_date, &other.birth_date),
+            sex: later(&self.sex, &other.sex),
+            address: later(&self.address, &other.address),
+            phone: later(&self.phone, &other.phone),
+        }
+    }
+
     /// Keyed hash of all of it: equal statements have one.
-    fn id(&self, keys: &IdentityKeys) -> String {
+    pub(super) fn id(&self, keys: &IdentityKeys) -> String {
         let parts: Vec<String> =
             Self::FIELDS.iter().map(|field| self.get(field).map_or(String::new(), |text| format!("={text}"))).collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
@@ -177,5 +195,8 @@ mod tests {
         assert_eq!(id, said(Some("王喆"), None).id(&keys));
         assert_ne!(id, said(Some("王喆"), Some("")).id(&keys));
         assert_ne!(said(Some("1"), None).id(&keys), said(None, Some("1")).id(&keys));
+        let (full, part) = (said(Some("王喆"), Some("1")), said(Some("王喆"), None));
+        assert!(full.covers(&part) && !part.covers(&full) && !full.covers(&said(Some("王哲"), None)));
+        assert!(full.followed_by(&said(None, Some("2"))) == said(Some("王喆"), Some("2")));
     }
 }

@@ -22,7 +22,8 @@ const ADD_PERSONS: &str = "INSERT INTO person (person_key, state, profile, versi
 pub(super) const CHANGE_PERSONS: &str =
     "UPDATE person SET version = version + 1, profile = value ->> 'p' FROM {rows} WHERE person_key = value ->> 'k'";
 const ADD_NUMBERS: &str = "INSERT INTO person_identifier (number_hash, person_key, number, class, active, event_id, since) \
-     SELECT value ->> 'h', value ->> 'k', value ->> 'n', value ->> 'c', 1, value ->> 'e', $2 FROM {rows}";
+     SELECT value ->> 'h', value ->> 'k', value ->> 'n', value ->> 'c', 1, value ->> 'e', $2 FROM {rows} \
+     WHERE 1 = 1 ON CONFLICT DO NOTHING";
 const ADD_STATEMENTS: &str = "INSERT INTO statement (said_id, sealed) SELECT value ->> 'i', value ->> 'v' FROM {rows} WHERE 1 = 1 \
      ON CONFLICT DO NOTHING";
 const ADD_LINKS: &str = "INSERT INTO source_record \
@@ -152,7 +153,7 @@ fn links(batch: &Batch<'_>, is_known: bool) -> Vec<Value> {
 fn link_row(batch: &Batch<'_>, link: &Link<'_>) -> Value {
     let (asked, key) = (link.asked, &batch.person(link.person).key);
     json!({"id": asked.reference_id, "s": asked.system, "r": asked.reference, "k": key, "v": text(&link.evidence), "e": asked.event,
-        "i": asked.said_id, "m": link.remarks})
+        "i": link.statement.id, "m": link.remarks})
 }
 
 fn block_keys(batch: &Batch<'_>) -> Vec<Value> {
@@ -175,8 +176,7 @@ fn names(batch: &Batch<'_>) -> Vec<Value> {
 
 fn numbers(batch: &Batch<'_>, lore: &Lore) -> Result<Vec<Value>, Error> {
     let mut rows = Vec::new();
-    for (person, asked) in &batch.numbers {
-        let Some(number) = asked.evidence() else { continue };
+    for (person, number, asked) in &batch.numbers {
         let sealed = lore.keys.seal(lore::NUMBER, &number.text)?;
         let key = &batch.person(*person).key;
         rows.push(json!({"h": number.hash, "k": key, "n": sealed, "c": number.class.as_str(), "e": asked.event}));
@@ -204,7 +204,7 @@ pub(super) fn retired_row(old: (&str, i64), new: (&str, i64), why: &str, event: 
 /// The id of a review is derived from the question, so that the same question is asked once, whatever was answered.
 fn review_row(batch: &Batch<'_>, ask: &Ask<'_>, lore: &Lore) -> Value {
     let (person, other) = (&batch.person(ask.person).key, &batch.person(ask.other).key);
-    let hash = ask.asked.number.as_ref().map_or("", |number| &number.hash);
+    let hash = ask.statement.number.as_ref().map_or("", |number| &number.hash);
     let id = hex::encode(&lore.keys.hash(b"review", &[ask.reason, person.as_str(), other.as_str(), hash])[..16]);
     let (asked, score) = (ask.asked, ask.score.as_ref());
     let bits = score.map_or(0, |score| tenths(score.bits));
@@ -216,7 +216,7 @@ fn review_row(batch: &Batch<'_>, ask: &Ask<'_>, lore: &Lore) -> Value {
     let fields: Value =
         fields.into_iter().map(|(field, level, bits)| json!({"field": field, "level": level, "tenths": tenths(bits)})).collect();
     json!({"id": id, "r": ask.reason, "k": person, "o": other, "s": asked.system, "e": asked.event, "v": text(&evidence),
-        "t": bits.to_string(), "f": fields.to_string(), "m": lore.weights.version, "ref": asked.reference_id, "i": asked.said_id})
+        "t": bits.to_string(), "f": fields.to_string(), "m": lore.weights.version, "ref": asked.reference_id, "i": ask.statement.id})
 }
 
 fn text(evidence: &Evidence) -> String {

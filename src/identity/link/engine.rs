@@ -176,6 +176,7 @@ impl Engine {
             return match self.judge.belief(record, &self.persons[holder as usize].profile) {
                 Belief::Sure => self.by_number(record, holder),
                 Belief::Slip if !self.fits_another(record, holder) => self.by_number(record, holder),
+                Belief::Unread => self.by_evidence(&self.without_number(record), None),
                 Belief::Slip | Belief::Clash => self.by_clashing_number(record, holder),
             };
         }
@@ -209,10 +210,7 @@ impl Engine {
 
     /// A number under another name is no evidence, and from now on nobody's by this record.
     fn by_clashing_number(&mut self, record: &Record, holder: PersonNo) -> Linked {
-        let mut record = record.clone();
-        if let Some(Some(Value::Number(number))) = self.judge.number.map(|place| &mut record.values[place]) {
-            number.class = Class::Odd;
-        }
+        let record = self.without_number(record);
         let asked = self.questions.len();
         let linked = self.by_evidence(&record, None);
         if linked.person != holder {
@@ -225,6 +223,15 @@ impl Engine {
             self.ask(Reason::NumberHeldByOtherName, linked.person, holder, score);
         }
         linked
+    }
+
+    /// The record with a number that nobody holds by it.
+    fn without_number(&self, record: &Record) -> Record {
+        let mut record = record.clone();
+        if let Some(Some(Value::Number(number))) = self.judge.number.map(|place| &mut record.values[place]) {
+            number.class = Class::Odd;
+        }
+        record
     }
 
     fn by_evidence(&mut self, record: &Record, strong: Option<u64>) -> Linked {

@@ -3,7 +3,7 @@
 use super::{
     engine::{Engine, PersonNo},
     record::Record,
-    score::Belief,
+    score::{Belief, two_numbers},
 };
 
 impl Engine {
@@ -34,10 +34,12 @@ impl Engine {
         self.judge.belief(record, &self.persons[person as usize].profile)
     }
 
-    /// Whether nothing but perhaps the number speaks against two persons being one.
+    /// Whether nothing speaks against two persons being one.
     pub fn may_be_one(&self, one: PersonNo, other: PersonNo) -> bool {
         let belief = self.judge.belief(&self.persons[one as usize].profile, &self.persons[other as usize].profile);
-        belief != Belief::Clash && !self.are_told_apart(one, other)
+        let profile = |person: PersonNo| &self.persons[person as usize].profile;
+        let two = self.judge.number.is_some_and(|place| two_numbers(place, profile(one), profile(other)));
+        belief != Belief::Clash && !two && !self.are_told_apart(one, other)
     }
 
     /// A record whose person is known says something new. Answers the person, who may have turned out to be an older one.

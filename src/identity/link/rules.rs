@@ -61,6 +61,13 @@ pub struct Decide {
     /// `needs` by place.
     #[serde(skip)]
     pub needed: Vec<usize>,
+    /// Beside a name that can be read in part only, an equal number is believed when one of these is equal too: else it
+    /// may be a twin's. None given, it is believed.
+    #[serde(default)]
+    pub vouch: Vec<String>,
+    /// `vouch` by place.
+    #[serde(skip)]
+    pub vouching: Vec<usize>,
 }
 
 /// What a field is evidence of.
@@ -155,6 +162,7 @@ impl Rules {
         let keys = file.keys.iter().map(|parts| Key::parse(parts, &fields)).collect::<Result<_, _>>()?;
         let mut decide = file.decide;
         decide.needed = decide.needs.iter().map(|name| find(name, &names)).collect::<Result<_, _>>()?;
+        decide.vouching = decide.vouch.iter().map(|name| find(name, &names)).collect::<Result<_, _>>()?;
         let correlated = file
             .correlated
             .iter()

@@ -83,6 +83,8 @@ pub enum Belief {
     Sure,
     /// The name is a little different: a slip, or a brother's number.
     Slip,
+    /// The name can be read in part only, and nothing vouches for the number: it may be a twin's.
+    Unread,
     /// The number is somebody else's.
     Clash,
 }
@@ -188,11 +190,19 @@ impl Judge {
         let same_name = self.rules.of_kind(Kind::Name).is_none_or(|name| score.levels[name] == Some(0));
         score.alone = !at_home && !by_own_number && (against >= self.rules.decide.against || !same_name);
         // A number without a good check digit that contradicts an equal name at one address or telephone is a slip; two good ones are a guard of their own.
+        let unread = number.is_some_and(|level| level <= 1) && self.is_unread(|place| score.levels[place]);
         let by_number =
             self.number.is_some_and(vetoes) && !(same_name && number == Some(SIBLING) && at_home && !score.two_numbers);
-        score.vetoed = by_number || places.any(clashes) || (score.other_veto && number != Some(0));
+        score.vetoed = by_number || unread || places.any(clashes) || (score.other_veto && number != Some(0));
         let needed = &self.rules.decide.needed;
         score.lacks_need = !needed.is_empty() && needed.iter().all(|place| score.by_field[*place] <= 0.0);
+    }
+
+    /// Whether a name is known in part only, and nothing vouches for the number beside it.
+    fn is_unread(&self, level: impl Fn(usize) -> Option<Level>) -> bool {
+        let vouching = &self.rules.decide.vouching;
+        let name = self.rules.of_kind(Kind::Name).and_then(&level);
+        !vouching.is_empty() && name == Some(WILD) && vouching.iter().all(|place| level(*place) != Some(0))
     }
 
     /// What an equal number is worth beside the other fields.
@@ -208,7 +218,13 @@ impl Judge {
             }
         }
         // Another birthday or sex beside another name: it is the number that is wrong.
-        if belief == Belief::Slip && against { Belief::Clash } else { belief }
+        match belief {
+            Belief::Slip if against => Belief::Clash,
+            Belief::Sure if self.is_unread(|place| Some(self.field(place, &self.rules.fields[place], one, other)?.0)) => {
+                Belief::Unread
+            }
+            belief => belief,
+        }
     }
 
     /// Field by field, for people who ask why.
@@ -221,6 +237,8 @@ impl Judge {
 
 /// The level from which two identity numbers are two persons'.
 const CONFLICT: Level = 4;
+/// The level of a name that is known in part only.
+const WILD: Level = 4;
 const SIBLING: Level = 5;
 
 fn is_swapped(place: usize, partner: usize, one: &impl Holds, other: &impl Holds) -> bool {

@@ -322,6 +322,13 @@ fn whatever_comes_numbers_and_links_are_single() {
             for batch in queries.chunks(7) {
                 let answers = index.resolve(batch).await.unwrap();
                 assert_eq!(answers.len(), batch.len());
+                let two = with_two_strong_numbers(&store).await;
+                if two > 0 {
+                    let rows = store.read("SELECT i.person_key || ' ' || i.class || ' ' || i.number_hash || ' ' || s.reference_id || ' ' || s.remarks || ' ' || s.evidence FROM person_identifier i JOIN source_record s ON s.person_key = i.person_key", &[]).await.unwrap();
+                    println!("{batch:#?}", batch = batch.iter().map(|q| (&q.reference, &q.name, &q.number, &q.birth_date)).collect::<Vec<_>>());
+                    rows.iter().for_each(|row| println!("{}", row.text(0)));
+                    println!("{:?}", answers.iter().map(|a| (a.key.to_string(), &a.evidence, rules(a))).collect::<Vec<_>>());
+                }
                 for answer in answers {
                     let key = index.current(&answer.key).await.unwrap();
                     assert_eq!(count(&store, &format!("person WHERE person_key = '{key}' AND state = 'active'")).await, 1);
