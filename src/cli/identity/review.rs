@@ -128,6 +128,12 @@ async fn show(desk: &Desk, id: &str, plain: bool, format: output::Format) -> any
     Ok(ExitCode::SUCCESS)
 }
 
+/// Tenths of a bit with a sign, as bits.
+fn tenths(tenths: i64) -> String {
+    let sign = if tenths < 0 { '-' } else { '+' };
+    format!("{sign}{}.{}", tenths.abs() / 10, tenths.abs() % 10)
+}
+
 /// Field by field: what the one says, what the other says, how they compare and what that weighs.
 fn print(sides: &Sides, plain: bool) {
     let item = &sides.item;
@@ -142,8 +148,7 @@ fn print(sides: &Sides, plain: bool) {
     let rows = crate::identity::standard::Said::FIELDS.into_iter().map(|field| {
         let weighed = item.fields.as_array().into_iter().flatten().find(|weighed| weighed["field"] == field);
         let level = weighed.map_or(String::new(), |weighed| weighed["level"].as_str().unwrap_or_default().to_owned());
-        let bits =
-            weighed.and_then(|weighed| weighed["tenths"].as_f64()).map_or(String::new(), |bits| format!("{:+.1}", bits / 10.0));
+        let bits = weighed.and_then(|weighed| weighed["tenths"].as_i64()).map_or(String::new(), tenths);
         [field.to_owned(), values(&sides.person, field), values(&sides.other, field), level, bits]
     });
     let names = [

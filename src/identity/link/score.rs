@@ -190,7 +190,7 @@ impl Judge {
         let same_name = self.rules.of_kind(Kind::Name).is_none_or(|name| score.levels[name] == Some(0));
         score.alone = !at_home && !by_own_number && (against >= self.rules.decide.against || !same_name);
         // A number without a good check digit that contradicts an equal name at one address or telephone is a slip; two good ones are a guard of their own.
-        let unread = number.is_some_and(|level| level <= 1) && self.is_unread(|place| score.levels[place]);
+        let unread = number.is_some_and(|level| level <= 1) && self.is_unread(one, other);
         let by_number =
             self.number.is_some_and(vetoes) && !(same_name && number == Some(SIBLING) && at_home && !score.two_numbers);
         score.vetoed = by_number || unread || places.any(clashes) || (score.other_veto && number != Some(0));
@@ -198,11 +198,17 @@ impl Judge {
         score.lacks_need = !needed.is_empty() && needed.iter().all(|place| score.by_field[*place] <= 0.0);
     }
 
-    /// Whether a name is known in part only, and nothing vouches for the number beside it.
-    fn is_unread(&self, level: impl Fn(usize) -> Option<Level>) -> bool {
+    /// Whether the names are known in part only, and nothing vouches for the number beside them.
+    fn is_unread(&self, one: &impl Holds, other: &impl Holds) -> bool {
         let vouching = &self.rules.decide.vouching;
-        let name = self.rules.of_kind(Kind::Name).and_then(&level);
-        !vouching.is_empty() && name == Some(WILD) && vouching.iter().all(|place| level(*place) != Some(0))
+        let Some(name) = self.rules.of_kind(Kind::Name).filter(|_| !vouching.is_empty()) else { return false };
+        // Of several names one that is read in full is enough.
+        let least = |place: usize| {
+            let kind = self.rules.fields[place].kind;
+            let pairs = one.each(place).flat_map(|left| other.each(place).filter_map(move |right| compare(kind, left, right)));
+            pairs.min()
+        };
+        least(name) == Some(WILD) && vouching.iter().all(|place| least(*place) != Some(0))
     }
 
     /// What an equal number is worth beside the other fields.
@@ -220,9 +226,7 @@ impl Judge {
         // Another birthday or sex beside another name: it is the number that is wrong.
         match belief {
             Belief::Slip if against => Belief::Clash,
-            Belief::Sure if self.is_unread(|place| Some(self.field(place, &self.rules.fields[place], one, other)?.0)) => {
-                Belief::Unread
-            }
+            Belief::Sure if self.is_unread(one, other) => Belief::Unread,
             belief => belief,
         }
     }
