@@ -89,7 +89,7 @@ async fn clusters(store: &Store, keys: &[PersonKey]) -> Result<Vec<usize>, Error
     let rows = store.read("SELECT old_key, new_key FROM person_redirect", &[]).await?;
     let redirects: HashMap<String, String> = rows.iter().map(|row| (row.text(0), row.text(1))).collect();
     let mut numbers: HashMap<&str, usize> = HashMap::new();
-    let today = |key: &'_ PersonKey| redirects.get(key.as_str()).map_or(key.as_str().to_owned(), Clone::clone);
+    let today = |key: &PersonKey| redirects.get(key.as_str()).cloned().unwrap_or_else(|| key.as_str().to_owned());
     let current: Vec<String> = keys.iter().map(today).collect();
     Ok(current
         .iter()

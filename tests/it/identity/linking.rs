@@ -7,7 +7,7 @@ use civilhub::{
     config::keys::Keys,
     desk::{Desk, notify},
     envelope::{PersonKey, SubscriptionId},
-    identity::{Evidence, Family, PersonIndex, PersonQuery, Resolution, StoreIndex, household, review::Answer},
+    identity::{Evidence, Family, PersonIndex, PersonQuery, Resolution, household, review::Answer},
     ledger::{Entry, Kind, chain::Chain},
     store::Store,
 };
@@ -17,7 +17,7 @@ use proptest::{
 };
 use serde_json::json;
 
-use super::{Database, count, keys, one, rules};
+use super::{Database, count, one, rules};
 
 const HOME: &str = "长春市双阳区鹿乡镇信家村3组250号";
 const AWAY: &str = "白城市洮北区和平路123号";
@@ -322,13 +322,6 @@ fn whatever_comes_numbers_and_links_are_single() {
             for batch in queries.chunks(7) {
                 let answers = index.resolve(batch).await.unwrap();
                 assert_eq!(answers.len(), batch.len());
-                let two = with_two_strong_numbers(&store).await;
-                if two > 0 {
-                    let rows = store.read("SELECT i.person_key || ' ' || i.class || ' ' || i.number_hash || ' ' || s.reference_id || ' ' || s.remarks || ' ' || s.evidence FROM person_identifier i JOIN source_record s ON s.person_key = i.person_key", &[]).await.unwrap();
-                    println!("{batch:#?}", batch = batch.iter().map(|q| (&q.reference, &q.name, &q.number, &q.birth_date)).collect::<Vec<_>>());
-                    rows.iter().for_each(|row| println!("{}", row.text(0)));
-                    println!("{:?}", answers.iter().map(|a| (a.key.to_string(), &a.evidence, rules(a))).collect::<Vec<_>>());
-                }
                 for answer in answers {
                     let key = index.current(&answer.key).await.unwrap();
                     assert_eq!(count(&store, &format!("person WHERE person_key = '{key}' AND state = 'active'")).await, 1);
@@ -425,7 +418,5 @@ pub(super) async fn families_that_share_half_are_one_household(database: &Databa
     members.sort_unstable();
     assert_eq!((members, home.head.as_str()), (vec!["p1", "p2", "p3", "p4", "p5"], "p1"));
     assert_eq!(household::of_person(&store, &"p5".into()).await.unwrap().len(), 2);
-    let index: &StoreIndex = &index;
     assert!(index.households(&[]).await.unwrap().is_empty());
-    let _ = keys(1);
 }
