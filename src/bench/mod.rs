@@ -1,6 +1,7 @@
 //! Benchmarks that a user can run: the hub beside a bare relay, in the same run, on the same bus; linking of people with
 //! the truth at hand.
 
+pub mod indexing;
 pub mod linking;
 pub mod meter;
 pub mod people;

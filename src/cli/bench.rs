@@ -53,7 +53,7 @@ struct Pair {
 
 pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode> {
     let (records, persons, amqp, store, format) = match args.command {
-        Command::Identity(args) => return super::identity::bench::run(&args),
+        Command::Identity(args) => return super::identity::bench::run(&args).await,
         Command::Pipeline { records, persons, amqp, store, format } => (records, persons, amqp, store, format),
     };
     let config = global.config()?;

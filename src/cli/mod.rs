@@ -13,6 +13,7 @@ mod adapter_test;
 mod bench;
 mod books;
 mod check;
+mod citizen;
 mod dead;
 mod demo;
 mod identity;
@@ -30,8 +31,10 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::{
-    config::Config,
+    config::{Config, keys::Keys},
+    desk::Desk,
     error::{Fault, Faults},
+    hub::person_index,
     store::Store,
 };
 
@@ -77,6 +80,18 @@ impl Global {
     }
 }
 
+impl Global {
+    /// The desk over the store of the configuration, its tables up to date.
+    pub(crate) async fn desk(&self) -> anyhow::Result<Desk> {
+        let (config, store) = self.store().await?;
+        let keys = Keys::load(&config.key_file())?;
+        store.migrate().await.map_err(|error| error.fault())?;
+        let index = person_index(&store, &keys)?;
+        index.check_keys().await.map_err(|error| error.fault())?;
+        Ok(Desk { store, index, key: keys.ledger })
+    }
+}
+
 #[derive(Subcommand)]
 enum Command {
     /// Everything in one process: a simulated province flows through the hub.
@@ -97,8 +112,10 @@ enum Command {
     Books(books::Args),
     /// Verify or export the hash-chained ledger.
     Ledger(ledger::Args),
-    /// Link records of people, and learn how.
+    /// Link records of people, learn how, and decide about persons: review, merge, split.
     Identity(identity::Args),
+    /// One citizen's own view: what the hub holds, from whom, and who received it when.
+    Citizen(citizen::Args),
     /// Write the legacy exports of a simulated province.
     Simulate(simulate::Args),
     /// Measure the hub.
@@ -148,7 +165,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Dead(args) => dead::run(&global, args).await,
         Command::Books(args) => books::run(&global, args).await,
         Command::Ledger(args) => ledger::run(&global, args).await,
-        Command::Identity(args) => identity::run(args),
+        Command::Identity(args) => identity::run(&global, args).await,
+        Command::Citizen(args) => citizen::run(&global, args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Bench(args) => bench::run(&global, args).await,
         Command::Migrate => migrate(&global).await,

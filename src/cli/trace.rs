@@ -49,6 +49,6 @@ pub(super) fn table(steps: &[Step]) -> comfy_table::Table {
     )
 }
 
-fn moment(millis: i64) -> String {
+pub(super) fn moment(millis: i64) -> String {
     time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000).map(clock::rfc3339).unwrap_or_default()
 }

@@ -15,7 +15,7 @@ use crate::{
     domain::codes::CodeLists,
     error::Fault,
     govern::{Agreements, Known, keys::GovernKeys},
-    identity::{IdentityKeys, NoMatcher, PersonIndex, StoreIndex},
+    identity::{IdentityKeys, PersonIndex, StoreIndex},
     schema::SchemaRegistry,
     store::Store,
 };
@@ -120,8 +120,11 @@ impl Hub {
         let bus: Arc<dyn Bus> = Arc::new(Watched::new(bus, Arc::clone(&departures)));
         let topology = Topology { partitions: config.bus.partitions, subscriptions: plans.agreements.subscriptions() };
         bus.declare(&topology).await.map_err(|error| vec![error.fault()])?;
-        let index = StoreIndex::new(store.clone(), IdentityKeys::new(keys.derive("identity"), keys.aes), Box::new(NoMatcher));
-        index.check_keys().await.map_err(|error| vec![error.fault()])?;
+        let index = person_index(&store, &keys).map_err(|fault| vec![fault])?;
+        index
+            .prepare(&|done, all| tracing::info!(records = done, batch = all, "blocking keys are made anew"))
+            .await
+            .map_err(|error| vec![error.fault()])?;
         let child = child(&config, file);
         Ok(Arc::new(Self {
             registry: Arc::new(plans.registry),
@@ -136,6 +139,14 @@ impl Hub {
             child,
         }))
     }
+}
+
+/// The person index of a hub, for roles and commands.
+///
+/// # Errors
+/// The built-in rules and model do not fit one another.
+pub fn person_index(store: &Store, keys: &Keys) -> Result<StoreIndex, Fault> {
+    StoreIndex::new(store.clone(), IdentityKeys::new(keys.derive("identity"), keys.aes))
 }
 
 fn agreements(config: &Config, keys: &Keys, secrets: Secrets, registry: &SchemaRegistry) -> Result<Agreements, Vec<Fault>> {

@@ -5,5 +5,5 @@ mod roles;
 mod upkeep;
 mod watch;
 
-pub use build::{Hub, Plans, Secrets};
+pub use build::{Hub, Plans, Secrets, person_index};
 pub use roles::{Role, Running, depths};

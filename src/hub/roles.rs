@@ -31,6 +31,7 @@ use crate::{
         webhook::Webhook,
         worker::Worker,
     },
+    desk::notify,
     domain::keyed_hash::KeyedHash,
     envelope::SubscriptionId,
     error::Fault,
@@ -147,6 +148,8 @@ impl Running {
         }
         self.replays = true;
         self.tasks.spawn(replay::run(Arc::clone(&hub.bus), hub.store.clone(), hub.keys.clone(), self.cancel.clone()));
+        let receivers = hub.agreements.subscriptions();
+        self.tasks.spawn(notify::run(Arc::clone(&hub.bus), hub.store.clone(), hub.keys.clone(), receivers, self.cancel.clone()));
         self.tasks.spawn(collect::run(Arc::clone(&hub.bus), hub.store.clone(), hub.keys.clone(), self.cancel.clone()));
     }
 
@@ -224,6 +227,9 @@ impl Running {
             return false;
         }
         if self.replays && !matches!(replay::pending(&self.hub.store).await, Ok(false)) {
+            return false;
+        }
+        if self.replays && !matches!(notify::pending(&self.hub.store).await, Ok(false)) {
             return false;
         }
         for queue in self.hub.queues() {

@@ -1,6 +1,10 @@
 //! [`StoreIndex`]: the person index over the store.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -8,23 +12,28 @@ use tokio::sync::OnceCell;
 
 use super::{
     Evidence, IdentityKeys, PersonIndex, PersonQuery, Resolution,
-    cache::KeyCache,
+    batch::Decision,
+    cache::{Link, LinkCache},
+    household::{self, Family},
     keys::WRONG_KEY,
-    matcher::{Matcher, Verdict},
-    plan::{Decision, Plan, number_remark},
+    load,
+    lore::{Lore, Statement},
+    remark,
     standard::Standard,
-    write::{self, LostRace},
+    timings::{Part, Timings},
+    write,
 };
 use crate::{
     envelope::PersonKey,
-    store::{Arg, Error, Row, Store, Tx},
+    error::Fault,
+    store::{Arg, Error, Row, Store},
 };
 
-/// How often a batch looks again after another router was faster. Each loss means that somebody else moved on.
+/// How often a batch looks again after the store could not keep it. Each loss means that somebody else moved on.
 const TRIES: u32 = 20;
 /// Longest pause between two tries.
 const LONGEST_PAUSE: Duration = Duration::from_millis(200);
-/// Numbers and references remembered: about 60 MB when full.
+/// Records remembered: about 40 MB when full.
 const CACHE: u64 = 150_000;
 /// What is sealed to recognise the keys.
 const KEY_CHECK: &str = "civilhub person index";
@@ -39,24 +48,47 @@ pub struct IdentityEvent {
     pub kind: String,
     pub person_key: PersonKey,
     pub other_key: PersonKey,
-    /// The record that showed it.
+    /// The record that showed it, or the decision.
     pub event_id: String,
     pub at: i64,
 }
 
-/// The deterministic index, with a [`Matcher`] behind it.
+/// The oldest events that nobody has heard of yet.
+pub const OUTBOX: &str =
+    "SELECT id, kind, person_key, other_key, event_id, at FROM identity_event WHERE published = 0 ORDER BY at, id LIMIT $1";
+
+impl IdentityEvent {
+    /// A row of [`OUTBOX`].
+    pub fn of(row: &Row) -> Self {
+        Self {
+            id: row.text(0),
+            kind: row.text(1),
+            person_key: row.text(2).into(),
+            other_key: row.text(3).into(),
+            event_id: row.text(4),
+            at: row.int(5),
+        }
+    }
+}
+
+/// The index: what each record says of its person, and who that is.
 pub struct StoreIndex {
-    store: Store,
-    keys: IdentityKeys,
-    matcher: Box<dyn Matcher>,
-    cache: KeyCache,
+    pub(super) store: Store,
+    pub(super) lore: Lore,
+    cache: LinkCache,
     keys_checked: OnceCell<()>,
+    /// Where the time goes.
+    pub timings: Timings,
 }
 
 impl StoreIndex {
     /// An index over migrated tables. Does not touch the store.
-    pub fn new(store: Store, keys: IdentityKeys, matcher: Box<dyn Matcher>) -> Self {
-        Self { store, keys, matcher, cache: KeyCache::new(CACHE), keys_checked: OnceCell::new() }
+    ///
+    /// # Errors
+    /// Rules and model do not fit one another.
+    pub fn new(store: Store, keys: IdentityKeys) -> Result<Self, Fault> {
+        let (lore, cache) = (Lore::new(keys)?, LinkCache::new(CACHE));
+        Ok(Self { store, lore, cache, keys_checked: OnceCell::new(), timings: Timings::default() })
     }
 
     /// Makes sure that the keys are those the index was made with; the first use of an empty index settles them.
@@ -65,13 +97,13 @@ impl StoreIndex {
     /// # Errors
     /// They are others: going on would find nobody and make every person a second time.
     pub async fn check_keys(&self) -> Result<(), Error> {
-        let hash = self.keys.number_hash(KEY_CHECK);
+        let hash = self.lore.keys.number_hash(KEY_CHECK);
         if self.settled("hmac", hash.clone()).await? != hash {
             let text = format!("{WRONG_KEY}: the hub's keys are not those that the person index was made with");
             return Err(Error::Failed(text));
         }
-        let sealed = self.settled("aes", self.keys.seal("check", KEY_CHECK)?).await?;
-        self.keys.open("check", &sealed).map(|_| ())
+        let sealed = self.settled("aes", self.lore.keys.seal("check", KEY_CHECK)?).await?;
+        self.lore.keys.open("check", &sealed).map(|_| ())
     }
 
     /// The check value under `name`; `value` if there was none yet.
@@ -86,16 +118,7 @@ impl StoreIndex {
     /// # Errors
     /// The store failed.
     pub async fn outbox(&self, limit: i64) -> Result<Vec<IdentityEvent>, Error> {
-        let sql = "SELECT id, kind, person_key, other_key, event_id, at FROM identity_event WHERE published = 0 ORDER BY at, id LIMIT $1";
-        let event = |row: Row| IdentityEvent {
-            id: row.text(0),
-            kind: row.text(1),
-            person_key: row.text(2).into(),
-            other_key: row.text(3).into(),
-            event_id: row.text(4),
-            at: row.int(5),
-        };
-        Ok(self.store.read(sql, &[Arg::Int(limit)]).await?.into_iter().map(event).collect())
+        Ok(self.store.read(OUTBOX, &[Arg::Int(limit)]).await?.iter().map(IdentityEvent::of).collect())
     }
 
     /// Marks events as published; a crash before it publishes them again under the same id.
@@ -119,9 +142,9 @@ impl StoreIndex {
     }
 
     /// Answers from the cache, as far as it reaches and no key of it has retired.
-    async fn cached(&self, asked: &[Standard]) -> Result<Vec<Option<PersonKey>>, Error> {
-        let mut found: Vec<Option<PersonKey>> = asked.iter().map(|asked| self.cache.find(asked)).collect();
-        let distinct: HashSet<&PersonKey> = found.iter().flatten().collect();
+    async fn cached(&self, asked: &[Standard]) -> Result<Vec<Option<Link>>, Error> {
+        let mut found: Vec<Option<Link>> = asked.iter().map(|asked| self.cache.find(asked)).collect();
+        let distinct: HashSet<&PersonKey> = found.iter().flatten().map(|link| &link.key).collect();
         if distinct.is_empty() {
             return Ok(found);
         }
@@ -129,7 +152,7 @@ impl StoreIndex {
         let retired = self.store.read(RETIRED, &[Arg::from(&rows)]).await?;
         let retired: HashSet<PersonKey> = retired.into_iter().map(|row| row.text(0).into()).collect();
         for (place, asked) in found.iter_mut().zip(asked) {
-            if place.as_ref().is_some_and(|key| retired.contains(key)) {
+            if place.as_ref().is_some_and(|link| retired.contains(&link.key)) {
                 self.cache.forget(asked);
                 *place = None;
             }
@@ -137,80 +160,66 @@ impl StoreIndex {
         Ok(found)
     }
 
-    /// One look-up, plan and write; `None` when another router was faster.
-    async fn attempt(&self, asked: &[&Standard]) -> Result<Option<Vec<Resolution>>, Error> {
+    /// Records that say nothing new, from the store: nothing is to be decided, and nobody waits.
+    async fn on_file(&self, asked: &[Standard], found: &mut [Option<Link>]) -> Result<(), Error> {
+        let open: Vec<usize> = (0..asked.len()).filter(|place| found[*place].is_none()).collect();
+        let references: HashSet<&str> = open.iter().map(|place| asked[*place].reference_id.as_str()).collect();
+        let rows: Value = references.into_iter().map(|reference| json!({"r": reference})).collect();
+        let mut known: HashMap<String, Link> = HashMap::new();
+        for row in self.store.read(load::ON_FILE, &[Arg::from(&rows)]).await? {
+            let statement = self.lore.open(&row.text(3), &row.text(4))?;
+            known.insert(row.text(0), Link { key: row.text(1).into(), remarks: row.text(2), statement });
+        }
+        for place in open {
+            let link = known.get(&asked[place].reference_id).filter(|link| link.statement.said.covers(&asked[place].said));
+            if let Some(link) = link {
+                self.cache.put(&asked[place], link.clone());
+                found[place] = Some(link.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides and writes; nobody else does meanwhile.
+    async fn attempt(&self, asked: &[&Standard]) -> Result<Vec<Resolution>, Error> {
+        let clock = self.timings.clock();
+        let statements: Vec<(&Standard, Arc<Statement>)> = asked.iter().map(|asked| (*asked, self.lore.of(asked))).collect();
+        let clock = self.timings.lap(Part::Standard, clock);
         let mut tx = self.store.begin().await?;
-        let mut plan = Plan::default();
-        write::find(&mut tx, &wanted(asked), &self.keys, &mut plan).await?;
-        let mut verdicts = self.verdicts(&mut tx, asked, &mut plan).await?;
-        let decisions: Vec<Decision> =
-            asked.iter().zip(&mut verdicts).map(|(asked, verdict)| plan.decide(asked, verdict.take())).collect();
-        if !plan.is_empty() {
-            if let Err(LostRace) = write::write(&mut tx, &plan, &self.keys).await? {
-                return Ok(None);
-            }
-            let key = |person: usize| plan.persons[plan.root(person)].key.clone();
-            let decided: Vec<_> = decisions.iter().zip(asked).map(|(decision, asked)| (key(decision.person), *asked)).collect();
-            self.matcher.learn(&mut tx, &decided).await?;
+        write::hold(&mut tx).await?;
+        let clock = self.timings.lap(Part::Wait, clock);
+        let mut batch = load::load(&mut tx, &self.lore, &statements).await?;
+        let clock = self.timings.lap(Part::Load, clock);
+        let decisions: Vec<Decision> = statements.iter().map(|(asked, statement)| batch.decide(asked, statement)).collect();
+        let clock = self.timings.lap(Part::Decide, clock);
+        if !batch.is_empty() {
+            write::write(&mut tx, &mut batch, &self.lore).await?;
+            let clock = self.timings.lap(Part::Write, clock);
             tx.commit().await?;
-            if !plan.merges.is_empty() || !plan.reviews.is_empty() {
-                tracing::info!(
-                    merged = plan.merges.len(),
-                    reviews = plan.reviews.len(),
-                    "identity: persons joined or put to review"
-                );
+            self.timings.lap(Part::Commit, clock);
+            let (merged, reviews) = (batch.merges.len(), batch.asks.len());
+            if merged + reviews > 0 {
+                tracing::debug!(merged, reviews, "identity: persons joined or put to review");
             }
         }
-        Ok(Some(asked.iter().zip(decisions).map(|(asked, decision)| self.answer(&plan, asked, decision)).collect()))
-    }
-
-    /// Asks the matcher about what number and reference leave open.
-    async fn verdicts<'a>(
-        &self,
-        tx: &mut Tx,
-        asked: &[&'a Standard],
-        plan: &mut Plan<'a>,
-    ) -> Result<Vec<Option<Verdict>>, Error> {
-        let open: Vec<usize> = (0..asked.len()).filter(|place| plan.is_undecided(asked[*place])).collect();
-        let mut verdicts = vec![None; asked.len()];
-        if open.is_empty() {
-            return Ok(verdicts);
-        }
-        let questions: Vec<&Standard> = open.iter().map(|place| asked[*place]).collect();
-        for (place, verdict) in open.into_iter().zip(self.matcher.decide(tx, &questions).await?) {
-            verdicts[place] = Some(verdict);
-        }
-        let named = verdicts.iter().filter_map(|verdict| match verdict {
-            Some(Verdict::Same { key, .. } | Verdict::Review { key, .. }) if !plan.knows(key) => Some(key),
-            _ => None,
-        });
-        let named: Vec<&PersonKey> = named.collect();
-        if !named.is_empty() {
-            write::find_keys(tx, &named, &self.keys, plan).await?;
-        }
-        Ok(verdicts)
-    }
-
-    /// The resolution of a committed decision, remembered in the cache.
-    fn answer(&self, plan: &Plan<'_>, asked: &Standard, decision: Decision) -> Resolution {
-        let person = &plan.persons[plan.root(decision.person)];
-        if plan.is_linked(asked, decision.person) {
-            self.cache.put_reference(&asked.reference_id, &person.key);
-        }
-        if let Some(number) = asked.evidence().filter(|number| person.numbers.contains(&number.hash)) {
-            self.cache.put_number(&number.hash, &person.key, &person.profile);
-        }
-        let Decision { evidence, created, remarks, .. } = decision;
-        Resolution { key: person.key.clone(), evidence, created, remarks }
+        let answer = |(asked, decision): (&&Standard, Decision)| {
+            let key = batch.person(decision.person).key.clone();
+            let known = batch.by_reference.get(&asked.reference_id).filter(|_| decision.is_kept);
+            if let Some(statement) = known.and_then(|known| known.statement.clone()) {
+                self.cache.put(asked, Link { key: key.clone(), remarks: decision.remarks.join(" "), statement });
+            }
+            let Decision { evidence, created, remarks, .. } = decision;
+            let remarks = remarks.into_iter().map(remark::quality).chain(remark::on_number(asked)).collect();
+            Resolution { key, evidence, created, remarks }
+        };
+        Ok(asked.iter().zip(decisions).map(answer).collect())
     }
 
     async fn resolve_missing(&self, asked: &[&Standard]) -> Result<Vec<Resolution>, Error> {
         for tried in 1..=TRIES {
             match self.attempt(asked).await {
-                Ok(Some(resolutions)) => return Ok(resolutions),
-                Ok(None) => {}
                 Err(error) if is_transient(&error) && tried < TRIES => {}
-                Err(error) => return Err(error),
+                result => return result,
             }
             let pause = LONGEST_PAUSE.min(Duration::from_millis(2 << tried.min(8)));
             // Two routers that met must not meet again.
@@ -225,33 +234,48 @@ impl StoreIndex {
 impl PersonIndex for StoreIndex {
     async fn resolve(&self, batch: &[PersonQuery]) -> Result<Vec<Resolution>, Error> {
         self.keys_checked.get_or_try_init(|| self.check_keys()).await?;
-        let asked: Vec<Standard> = batch.iter().map(|query| Standard::of(query, &self.keys)).collect();
-        let found = self.cached(&asked).await?;
+        let clock = self.timings.clock();
+        let asked: Vec<Standard> = batch.iter().map(|query| Standard::of(query, &self.lore.keys)).collect();
+        let clock = self.timings.lap(Part::Standard, clock);
+        let mut found = self.cached(&asked).await?;
+        if found.iter().any(Option::is_none) {
+            self.on_file(&asked, &mut found).await?;
+            leave_open(&asked, &mut found);
+        }
+        self.timings.lap(Part::Known, clock);
         let missing: Vec<&Standard> =
             asked.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(asked, _)| asked).collect();
         let mut rest = if missing.is_empty() { Vec::new() } else { self.resolve_missing(&missing).await? }.into_iter();
         let mut resolutions = Vec::with_capacity(batch.len());
         for (asked, found) in asked.iter().zip(found) {
             match found {
-                Some(key) => resolutions.push(remembered(key, asked)),
+                Some(link) => resolutions.push(remembered(&link, asked)),
                 None => resolutions.extend(rest.next()),
             }
         }
         Ok(resolutions)
     }
+
+    async fn households(&self, families: &[Family]) -> Result<Vec<String>, Error> {
+        household::observe(&self.store, &self.lore.keys, families).await
+    }
 }
 
-fn remembered(key: PersonKey, asked: &Standard) -> Resolution {
+/// When one word of a record is news, all its words of the batch are decided, in their order.
+fn leave_open(asked: &[Standard], found: &mut [Option<Link>]) {
+    let open = asked.iter().zip(&*found).filter(|(_, found)| found.is_none());
+    let open: HashSet<&str> = open.map(|(asked, _)| asked.reference_id.as_str()).collect();
+    for (asked, found) in asked.iter().zip(found) {
+        if open.contains(asked.reference_id.as_str()) {
+            *found = None;
+        }
+    }
+}
+
+fn remembered(link: &Link, asked: &Standard) -> Resolution {
     let evidence = if asked.evidence().is_some() { Evidence::Number } else { Evidence::Reference };
-    Resolution { key, evidence, created: false, remarks: number_remark(asked).into_iter().collect() }
-}
-
-/// Distinct number hashes and reference ids of a batch, as look-up rows.
-fn wanted(asked: &[&Standard]) -> Value {
-    let numbers: HashSet<&String> = asked.iter().filter_map(|asked| asked.evidence()).map(|number| &number.hash).collect();
-    let references: HashSet<&String> = asked.iter().map(|asked| &asked.reference_id).collect();
-    let numbers = numbers.into_iter().map(|hash| json!({"n": hash}));
-    numbers.chain(references.into_iter().map(|id| json!({"r": id}))).collect()
+    let remarks = load::remarks(&link.remarks).map(remark::quality).chain(remark::on_number(asked)).collect();
+    Resolution { key: link.key.clone(), evidence, created: false, remarks }
 }
 
 /// Serialization failure and deadlock of PostgreSQL, a busy database of SQLite: nothing was kept, try again.

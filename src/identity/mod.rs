@@ -1,43 +1,51 @@
 //! The master person index: which citizen a record speaks of.
 //!
 //! Each business system knows its people by its own ids. [`PersonIndex::resolve`] gives every mention of a person the
-//! key under which the whole province knows that person. The deterministic rules, in order:
+//! key under which the whole province knows that person:
 //!
-//! 1. An identity number that a person with a compatible name holds: that person. With an incompatible name the number
-//!    proves nothing; the record goes on to the next rule and a review item is opened.
-//! 2. The same (system, reference): the same person. When the reference gains a number that somebody with a compatible
+//! 1. The same (system, reference): the same person. When the reference gains a number that somebody with a compatible
 //!    name holds, the two persons are one: the older key survives and `person.merged` goes to the outbox.
-//! 3. What the rules leave open is put to the [`Matcher`]; without one it is a new person.
+//! 2. Else the linking engine ([`link`]) decides, as for a whole file: a number under a compatible name, or the weight of
+//!    evidence. What it leaves open is put to a human ([`review`]).
 //!
-//! [`link`] is the probabilistic part: a pure engine that weighs evidence, for whole files and for the matcher.
-//!
-//! Two different valid numbers never become one person without a human decision.
+//! Two different valid numbers never become one person without a human decision, and who was told apart stays apart.
+//! Humans merge and split by [`hand`]; both can be undone.
 //!
 //! ```text
-//! query -> standard form (number class, folded name) -> cache --hit--> key
-//!                                                          \-miss-> look-up -> plan -> write, commit -> cache
+//! query -> standard form -> cache --hit--> key
+//!                               \-miss-> says what it said before --yes--> key
+//!                                            \-no-> candidates of the batch -> engine -> write, commit -> cache
 //! ```
 //!
-//! Keys are committed before anybody sees them, and found again by number or reference after a crash. Several routers
-//! may work at once: unique indexes decide who was first, the others roll back and look again.
+//! Keys are committed before anybody sees them, and derived from the record that is first seen: a batch that comes again
+//! after a crash makes the same persons. Several routers may work at once: whoever has something to decide does so alone.
 
+mod batch;
 mod cache;
+mod golden;
+pub mod hand;
+pub mod household;
 pub mod index;
 pub mod keys;
 pub mod link;
-pub mod matcher;
-mod name;
+mod load;
+mod lore;
 pub mod number;
-mod plan;
+pub mod person;
+mod prepare;
+mod remark;
+pub mod review;
 pub mod standard;
+pub mod timings;
 mod write;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use golden::{Golden, Word};
+pub use household::Family;
 pub use index::StoreIndex;
 pub use keys::IdentityKeys;
-pub use matcher::{Matcher, NoMatcher, Verdict};
 pub use standard::Standard;
 
 use crate::{
@@ -57,6 +65,7 @@ pub struct PersonQuery {
     /// `yyyy-mm-dd`.
     pub birth_date: Option<String>,
     pub sex: Option<String>,
+    pub address: Option<String>,
     pub phone: Option<String>,
     /// The record that mentions the person; kept with what is concluded from it.
     pub event: EventId,
@@ -70,7 +79,7 @@ pub enum Evidence {
     Number,
     /// The system's own id.
     Reference,
-    /// The matcher, with the weight of evidence in tenths of a bit.
+    /// The engine, with the weight of evidence in tenths of a bit.
     Match { tenths: i64, model: String },
     /// Nobody like this was known.
     New,
@@ -95,4 +104,10 @@ pub trait PersonIndex: Send + Sync {
     /// # Errors
     /// The store failed, or lost races too often; nothing was kept, and the same batch may be tried again.
     async fn resolve(&self, batch: &[PersonQuery]) -> Result<Vec<Resolution>, store::Error>;
+
+    /// Files who lives with whom; answers the key of each family's household.
+    ///
+    /// # Errors
+    /// The store failed; the same families may be filed again.
+    async fn households(&self, families: &[Family]) -> Result<Vec<String>, store::Error>;
 }

@@ -1,11 +1,10 @@
-//! A query in standard form: what the rules compare.
+//! A query in standard form.
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     PersonQuery,
     keys::IdentityKeys,
-    name,
     number::{self, Class},
 };
 use crate::envelope::{EventId, System};
@@ -18,46 +17,65 @@ pub struct Number {
     pub class: Class,
 }
 
-/// What the index keeps of a person, encrypted.
+/// What a record says of a person, as its source wrote it. Encrypted in the store.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Profile {
+pub struct Said {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub birth_date: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sex: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone: Option<String>,
 }
 
-impl Profile {
-    /// Takes over what `other` knows better: what was missing, or a name without unknown characters. True on a change.
-    pub(super) fn absorb(&mut self, other: &Self) -> bool {
-        let before = self.clone();
-        let name_is_poor = self.name.as_deref().is_none_or(name::has_wild_card);
-        if name_is_poor && other.name.as_deref().is_some_and(|name| !name::has_wild_card(name)) {
-            self.name.clone_from(&other.name);
-        }
-        for (mine, theirs) in [
-            (&mut self.name, &other.name),
-            (&mut self.birth_date, &other.birth_date),
-            (&mut self.sex, &other.sex),
-            (&mut self.phone, &other.phone),
-        ] {
-            if mine.is_none() {
-                mine.clone_from(theirs);
-            }
-        }
-        *self != before
+impl Said {
+    /// Fields that a statement may have, as the rules of linking call them.
+    pub const FIELDS: [&'static str; 6] = ["name", "id_number", "birth_date", "sex", "address", "phone"];
+
+    /// The value of one of [`Self::FIELDS`].
+    pub fn get(&self, field: &str) -> Option<&str> {
+        let value = match field {
+            "name" => &self.name,
+            "id_number" => &self.number,
+            "birth_date" => &self.birth_date,
+            "sex" => &self.sex,
+            "address" => &self.address,
+            "phone" => &self.phone,
+            _ => &None,
+        };
+        value.as_deref()
     }
 
-    /// An absent name agrees with any.
-    pub(super) fn agrees_with(&self, other: &Self) -> bool {
-        match (&self.name, &other.name) {
-            (Some(one), Some(other)) => name::compatible(one, other),
-            _ => true,
+    /// Whether all that `other` says is in it: a payment names its payee by less than the register does.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        Self::FIELDS.iter().all(|field| other.get(field).is_none_or(|text| self.get(field) == Some(text)))
+    }
+
+    /// What a record says that said this and now says `other`: where both speak, the later word.
+    pub(super) fn followed_by(&self, other: &Self) -> Self {
+        let later = |mine: &Option<String>, theirs: &Option<String>| theirs.clone().or_else(|| mine.clone());
+        Self {
+            name: later(&self.name, &other.name),
+            number: later(&self.number, &other.number),
+            birth_date: later(&self.birth_date, &other.birth_date),
+            sex: later(&self.sex, &other.sex),
+            address: later(&self.address, &other.address),
+            phone: later(&self.phone, &other.phone),
         }
+    }
+
+    /// Keyed hash of all of it: equal statements have one.
+    pub(super) fn id(&self, keys: &IdentityKeys) -> String {
+        let parts: Vec<String> =
+            Self::FIELDS.iter().map(|field| self.get(field).map_or(String::new(), |text| format!("={text}"))).collect();
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        hex::encode(&keys.hash(b"said", &parts)[..16])
     }
 }
 
@@ -73,7 +91,9 @@ pub struct Standard {
     pub has_reference: bool,
     /// Any number that was given, of whatever class.
     pub number: Option<Number>,
-    pub profile: Profile,
+    pub said: Said,
+    /// Keyed hash of what is said.
+    pub said_id: String,
     pub event: EventId,
 }
 
@@ -86,24 +106,28 @@ impl Standard {
             let (text, class) = number::classify(&text, birth_date.as_deref());
             Number { hash: keys.number_hash(&text), text, class }
         });
-        let profile = Profile {
-            name: query.name.as_deref().and_then(name::standard),
+        let said = Said {
+            name: filled(&query.name),
+            number: filled(&query.number),
             birth_date,
             sex: filled(&query.sex),
+            address: filled(&query.address),
             phone: filled(&query.phone),
         };
         let reference = query.reference.trim();
         let has_reference = !reference.is_empty();
         let reference_id = match has_reference {
             true => keys.reference_id(query.system.as_str(), reference),
-            false => mention_id(query, number.as_ref(), &profile, keys),
+            false => mention_id(query, number.as_ref(), &said, keys),
         };
         let reference = match (has_reference, may_hold_a_number(reference)) {
             (true, true) => format!("hash:{reference_id}"),
             (true, false) => reference.to_owned(),
             (false, _) => format!("event:{}", query.event),
         };
-        Self { system: query.system.clone(), reference, reference_id, has_reference, number, profile, event: query.event.clone() }
+        let said_id = said.id(keys);
+        let (system, event) = (query.system.clone(), query.event.clone());
+        Self { system, reference, reference_id, has_reference, number, said, said_id, event }
     }
 
     /// The number, if it may find a person.
@@ -113,9 +137,9 @@ impl Standard {
 }
 
 /// Two persons of one record with equal details and neither number nor reference cannot be told apart by anybody.
-fn mention_id(query: &PersonQuery, number: Option<&Number>, profile: &Profile, keys: &IdentityKeys) -> String {
+fn mention_id(query: &PersonQuery, number: Option<&Number>, said: &Said, keys: &IdentityKeys) -> String {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let Profile { name, birth_date, sex, phone } = profile;
+    let Said { name, birth_date, sex, phone, .. } = said;
     let number = number.map_or("", |number| &number.hash);
     let parts = [query.system.as_str(), query.event.as_str(), number, &text(name), &text(birth_date), &text(sex), &text(phone)];
     hex::encode(keys.hash(b"mention", &parts))
@@ -142,6 +166,7 @@ mod tests {
             number: Some(" ".to_owned()),
             birth_date: None,
             sex: None,
+            address: None,
             phone: None,
             event: "e".into(),
         }
@@ -159,15 +184,19 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_takes_what_is_better() {
-        let profile = |name: &str, sex: Option<&str>| Profile {
-            name: name::standard(name),
-            sex: sex.map(str::to_owned),
-            ..Profile::default()
+    fn a_statement_is_known_by_all_that_it_says() {
+        let keys = IdentityKeys::new([1; 32], [2; 32]);
+        let said = |name: Option<&str>, phone: Option<&str>| Said {
+            name: name.map(str::to_owned),
+            phone: phone.map(str::to_owned),
+            ..Said::default()
         };
-        let mut known = profile("张?华", None);
-        assert!(known.absorb(&profile("张建华", Some("1"))));
-        assert_eq!((known.name.as_deref(), known.sex.as_deref()), (Some("张建华"), Some("1")));
-        assert!(!known.absorb(&profile("张?华", Some("2"))));
+        let id = said(Some("王喆"), None).id(&keys);
+        assert_eq!(id, said(Some("王喆"), None).id(&keys));
+        assert_ne!(id, said(Some("王喆"), Some("")).id(&keys));
+        assert_ne!(said(Some("1"), None).id(&keys), said(None, Some("1")).id(&keys));
+        let (full, part) = (said(Some("王喆"), Some("1")), said(Some("王喆"), None));
+        assert!(full.covers(&part) && !part.covers(&full) && !full.covers(&said(Some("王哲"), None)));
+        assert!(full.followed_by(&said(None, Some("2"))) == said(Some("王喆"), Some("2")));
     }
 }

@@ -1,200 +1,225 @@
-//! The statements of one batch, in an order that every router keeps: persons, numbers, references, merges, the rest.
-//!
-//! Each statement is one round trip. Rows are sorted, so that two routers meet in the same order and one waits for the
-//! other instead of both for ever.
+//! The statements of one batch. Each is one round trip, and rows are sorted, so that locks are taken in one order.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
 use super::{
-    Evidence, IdentityKeys,
-    plan::{Person, Plan, Review},
-    standard::Profile,
+    Evidence,
+    batch::{Ask, Batch, Link, is_about_two, tenths},
+    golden,
+    lore::{self, Lore},
 };
 use crate::{
     clock,
-    envelope::PersonKey,
     store::{Arg, Backend, Error, Tx},
 };
 
-const PROFILE: &str = "profile";
-const NUMBER: &str = "number";
-
-const FIND: &str = "SELECT 'n', i.number_hash, p.person_key, p.profile, p.version, p.created_at, i.number_hash \
-     FROM {rows} JOIN person_identifier i ON i.number_hash = value ->> 'n' AND i.active = 1 JOIN person p ON p.person_key = i.person_key \
-     UNION ALL \
-     SELECT 'r', s.reference_id, p.person_key, p.profile, p.version, p.created_at, i.number_hash \
-     FROM {rows} JOIN source_record s ON s.reference_id = value ->> 'r' JOIN person p ON p.person_key = s.person_key \
-     LEFT JOIN person_identifier i ON i.person_key = p.person_key AND i.active = 1";
-const FIND_KEYS: &str = "SELECT p.person_key, p.profile, p.version, p.created_at, i.number_hash FROM {rows} \
-     JOIN person p ON p.person_key = value ->> 'k' AND p.state = 'active' \
-     LEFT JOIN person_identifier i ON i.person_key = p.person_key AND i.active = 1";
-const LOCK: &str = "SELECT p.person_key FROM {rows} JOIN person p ON p.person_key = value ->> 'k' \
-     AND p.version = CAST(value ->> 'v' AS BIGINT) AND p.state = 'active' ORDER BY p.person_key FOR UPDATE OF p";
-const ADD_PERSONS: &str = "INSERT INTO person (person_key, state, profile, version, created_at) \
-     SELECT value ->> 'k', 'active', value ->> 'p', 1, CAST(value ->> 'at' AS BIGINT) FROM {rows}";
-const CHANGE_PERSONS: &str =
+/// Whoever may make or change persons does so alone until the transaction ends.
+const HOLD: &str = "SELECT name FROM identity_key_check WHERE name = 'hmac' FOR UPDATE";
+const ADD_PERSONS: &str = "INSERT INTO person (person_key, state, profile, version, created_at, seq) \
+     SELECT value ->> 'k', 'active', value ->> 'p', 1, $2, CAST(value ->> 'seq' AS BIGINT) FROM {rows}";
+pub(super) const CHANGE_PERSONS: &str =
     "UPDATE person SET version = version + 1, profile = value ->> 'p' FROM {rows} WHERE person_key = value ->> 'k'";
 const ADD_NUMBERS: &str = "INSERT INTO person_identifier (number_hash, person_key, number, class, active, event_id, since) \
-     SELECT value ->> 'h', value ->> 'k', value ->> 'n', value ->> 'c', 1, value ->> 'e', $2 FROM {rows} WHERE 1 = 1 ON CONFLICT DO NOTHING";
-const ADD_LINKS: &str = "INSERT INTO source_record (reference_id, system, reference, person_key, evidence, event_id, linked_at) \
-     SELECT value ->> 'id', value ->> 's', value ->> 'r', value ->> 'k', value ->> 'v', value ->> 'e', $2 FROM {rows} WHERE 1 = 1 \
+     SELECT value ->> 'h', value ->> 'k', value ->> 'n', value ->> 'c', 1, value ->> 'e', $2 FROM {rows} \
+     WHERE 1 = 1 ON CONFLICT DO NOTHING";
+const ADD_STATEMENTS: &str = "INSERT INTO statement (said_id, sealed) SELECT value ->> 'i', value ->> 'v' FROM {rows} WHERE 1 = 1 \
      ON CONFLICT DO NOTHING";
-const RETIRE: [&str; 6] = [
+const ADD_LINKS: &str = "INSERT INTO source_record \
+     (reference_id, system, reference, person_key, evidence, event_id, linked_at, said_id, said_at, remarks, first_key) \
+     SELECT value ->> 'id', value ->> 's', value ->> 'r', value ->> 'k', value ->> 'v', value ->> 'e', $2, value ->> 'i', $2, \
+     value ->> 'm', value ->> 'k' FROM {rows}";
+const CHANGE_LINKS: &str = "UPDATE source_record SET said_id = value ->> 'i', said_at = $2, remarks = value ->> 'm' FROM {rows} \
+     WHERE reference_id = value ->> 'id'";
+const ADD_SAID: &str = "INSERT INTO said (reference_id, said_id, event_id, at) SELECT value ->> 'id', value ->> 'i', value ->> 'e', $2 \
+     FROM {rows} WHERE 1 = 1 ON CONFLICT DO NOTHING";
+/// More than `$2` persons under one key are not found by it.
+pub(super) const ADD_KEYS: &str = "INSERT INTO block_key (hash, person) SELECT CAST(value ->> 'h' AS BIGINT), CAST(value ->> 'p' AS BIGINT) \
+     FROM {rows} WHERE NOT EXISTS (SELECT 1 FROM block_key b WHERE b.hash = CAST(value ->> 'h' AS BIGINT) LIMIT 1 OFFSET $2) \
+     ON CONFLICT DO NOTHING";
+const COUNT_NAMES: &str = "INSERT INTO name_count (hash, records) SELECT CAST(value ->> 'h' AS BIGINT), CAST(value ->> 'n' AS BIGINT) \
+     FROM {rows} WHERE 1 = 1 ON CONFLICT (hash) DO UPDATE SET records = name_count.records + excluded.records";
+/// What moves when a person turns out to be an older one. `value` has `old` and `new` key and `o` and `n` for their places.
+pub(super) const RETIRE: [&str; 11] = [
     "UPDATE person_identifier SET person_key = value ->> 'new' FROM {rows} WHERE person_key = value ->> 'old'",
     "UPDATE source_record SET person_key = value ->> 'new' FROM {rows} WHERE person_key = value ->> 'old'",
     "UPDATE person_redirect SET new_key = value ->> 'new' FROM {rows} WHERE new_key = value ->> 'old'",
     "INSERT INTO person_redirect (old_key, new_key, reason, event_id, at) \
-     SELECT value ->> 'old', value ->> 'new', 'number', value ->> 'e', CAST(value ->> 'at' AS BIGINT) FROM {rows}",
+     SELECT value ->> 'old', value ->> 'new', value ->> 'why', value ->> 'e', CAST(value ->> 'at' AS BIGINT) FROM {rows}",
     "UPDATE person SET state = 'merged', version = version + 1 FROM {rows} WHERE person_key = value ->> 'old'",
+    "INSERT INTO block_key (hash, person) SELECT hash, CAST(value ->> 'n' AS BIGINT) FROM {rows} \
+     JOIN block_key ON person = CAST(value ->> 'o' AS BIGINT) WHERE 1 = 1 ON CONFLICT DO NOTHING",
+    "DELETE FROM block_key WHERE person IN (SELECT CAST(value ->> 'o' AS BIGINT) FROM {rows})",
+    "UPDATE review_item SET person_key = value ->> 'new' FROM {rows} WHERE person_key = value ->> 'old' AND state = 'open'",
+    "UPDATE review_item SET other_key = value ->> 'new' FROM {rows} WHERE other_key = value ->> 'old' AND state = 'open'",
+    "UPDATE review_item SET state = 'closed', decision = 'joined', closed_at = CAST(value ->> 'at' AS BIGINT) FROM {rows} \
+     WHERE state = 'open' AND person_key = value ->> 'new' AND other_key = value ->> 'new' \
+     AND reason IN ('uncertain-match', 'ambiguous')",
     "INSERT INTO identity_event (id, kind, person_key, other_key, event_id, at, published) \
      SELECT value ->> 'id', 'person.merged', value ->> 'new', value ->> 'old', value ->> 'e', CAST(value ->> 'at' AS BIGINT), 0 FROM {rows}",
 ];
-const ADD_REVIEWS: &str = "INSERT INTO review_item \
-     (id, reason, state, person_key, other_key, system, event_id, evidence, decision, opened_at, closed_at) \
-     SELECT value ->> 'id', value ->> 'r', 'open', value ->> 'k', value ->> 'o', value ->> 's', value ->> 'e', value ->> 'v', '', $2, 0 \
-     FROM {rows} WHERE 1 = 1 ON CONFLICT DO NOTHING";
+const ADD_REVIEWS: &str = "INSERT INTO review_item (id, reason, state, person_key, other_key, system, event_id, evidence, decision, \
+     opened_at, closed_at, tenths, fields, model, reference_id, said_id) \
+     SELECT value ->> 'id', value ->> 'r', 'open', value ->> 'k', value ->> 'o', value ->> 's', value ->> 'e', value ->> 'v', '', $2, 0, \
+     CAST(value ->> 't' AS BIGINT), value ->> 'f', value ->> 'm', value ->> 'ref', value ->> 'i' FROM {rows} WHERE 1 = 1 ON CONFLICT DO NOTHING";
 
-/// Somebody else wrote first: roll back and look again.
-#[derive(Debug)]
-pub(super) struct LostRace;
-
-/// Brings into the plan every person whom the rows (`n`: number hash, `r`: reference id) may speak of.
-pub(super) async fn find(tx: &mut Tx, rows: &Value, keys: &IdentityKeys, plan: &mut Plan<'_>) -> Result<(), Error> {
-    for row in tx.read(FIND, &[Arg::from(rows)]).await? {
-        let key = PersonKey::from(row.text(2));
-        let profile = if plan.knows(&key) { Profile::default() } else { open(keys, &row.text(3))? };
-        let person = plan.know(key, profile, row.int(4), row.int(5));
-        if let Some(hash) = row.optional_text(6) {
-            plan.know_number(hash, person);
-        }
-        if row.text(0) == "r" {
-            plan.know_reference(row.text(1), person);
-        }
+/// Waits until no other router is in the middle of a decision. SQLite has one writer, and this transaction is it.
+pub(super) async fn hold(tx: &mut Tx) -> Result<(), Error> {
+    if tx.backend() == Backend::Postgres {
+        tx.read(HOLD, &[]).await?;
     }
     Ok(())
 }
 
-/// As [`find`], by person keys.
-pub(super) async fn find_keys(tx: &mut Tx, wanted: &[&PersonKey], keys: &IdentityKeys, plan: &mut Plan<'_>) -> Result<(), Error> {
-    let rows: Value = wanted.iter().map(|key| json!({"k": key})).collect();
-    for row in tx.read(FIND_KEYS, &[Arg::from(&rows)]).await? {
-        let person = plan.know(PersonKey::from(row.text(0)), open(keys, &row.text(1))?, row.int(2), row.int(3));
-        if let Some(hash) = row.optional_text(4) {
-            plan.know_number(hash, person);
-        }
-    }
+/// Writes a batch. Nothing is committed here.
+pub(super) async fn write(tx: &mut Tx, batch: &mut Batch<'_>, lore: &Lore) -> Result<(), Error> {
+    number_new(batch);
+    let now = [Arg::Int(clock::millis())];
+    run(tx, ADD_PERSONS, persons(batch, lore, true)?, "k", &now).await?;
+    run(tx, CHANGE_PERSONS, persons(batch, lore, false)?, "k", &[]).await?;
+    run(tx, ADD_STATEMENTS, statements(batch, lore)?, "i", &[]).await?;
+    run(tx, ADD_LINKS, links(batch, false), "id", &now).await?;
+    run(tx, CHANGE_LINKS, links(batch, true), "id", &now).await?;
+    run(tx, ADD_SAID, batch.links.iter().map(|link| link_row(batch, link)).collect(), "id", &now).await?;
+    let most = i64::try_from(lore.rules.decide.block.saturating_sub(1)).unwrap_or(i64::MAX);
+    run(tx, ADD_KEYS, block_keys(batch), "h", &[Arg::Int(most)]).await?;
+    run(tx, COUNT_NAMES, names(batch), "h", &[]).await?;
+    retire(tx, retired(batch)).await?;
+    run(tx, ADD_NUMBERS, numbers(batch, lore)?, "h", &now).await?;
+    let reviews = batch.asks.iter().map(|ask| review_row(batch, ask, lore)).collect();
+    run(tx, ADD_REVIEWS, reviews, "id", &now).await?;
     Ok(())
 }
 
-/// Writes the plan. Nothing is committed here.
-pub(super) async fn write(tx: &mut Tx, plan: &Plan<'_>, keys: &IdentityKeys) -> Result<Result<(), LostRace>, Error> {
-    if !lock(tx, plan).await? {
-        return Ok(Err(LostRace));
-    }
-    let new = persons(plan, keys, |person| person.is_new)?;
-    run(tx, ADD_PERSONS, &new, &[]).await?;
-    let changed = persons(plan, keys, |person| person.is_changed && !person.is_new)?;
-    run(tx, CHANGE_PERSONS, &changed, &[]).await?;
-    let now = Arg::Int(clock::millis());
-    for (statement, rows) in [(ADD_NUMBERS, numbers(plan, keys)?), (ADD_LINKS, links(plan))] {
-        if run(tx, statement, &rows, std::slice::from_ref(&now)).await? < rows.len() as u64 {
-            return Ok(Err(LostRace));
-        }
-    }
-    let retired = retired(plan);
+/// Retires keys.
+pub(super) async fn retire(tx: &mut Tx, rows: Vec<Value>) -> Result<(), Error> {
     for statement in RETIRE {
-        run(tx, statement, &retired, &[]).await?;
+        run(tx, statement, rows.clone(), "old", &[]).await?;
     }
-    let reviews = plan.reviews.iter().map(|review| review_row(plan, review, keys)).collect();
-    run(tx, ADD_REVIEWS, &sorted(reviews, "id"), &[now]).await?;
-    Ok(Ok(()))
+    Ok(())
 }
 
-/// One statement over rows; none when there are none.
-async fn run(tx: &mut Tx, statement: &str, rows: &[Value], more: &[Arg]) -> Result<u64, Error> {
+/// One statement over rows in the order of a field; none when there are none.
+pub(super) async fn run(tx: &mut Tx, statement: &str, mut rows: Vec<Value>, by: &str, more: &[Arg]) -> Result<u64, Error> {
     if rows.is_empty() {
         return Ok(0);
     }
+    rows.sort_by(|one, other| one[by].as_str().cmp(&other[by].as_str()));
     let args: Vec<Arg> = [Arg::Text(Value::from(rows).to_string())].into_iter().chain(more.iter().cloned()).collect();
     tx.execute(statement, &args).await
 }
 
-/// Locks the existing persons that will be written to, in key order, and makes sure that they are as they were read.
-/// SQLite has one writer, and this transaction is it.
-async fn lock(tx: &mut Tx, plan: &Plan<'_>) -> Result<bool, Error> {
-    if tx.backend() == Backend::Sqlite || plan.touched.is_empty() {
-        return Ok(true);
+/// New persons who are still themselves get their places.
+fn number_new(batch: &mut Batch<'_>) {
+    for person in 0..batch.seats.len() {
+        let is_root = u32::try_from(person).is_ok_and(|person| batch.root(person) == person);
+        if is_root && batch.seats[person].is_new {
+            batch.last += 1;
+            batch.seats[person].seq = batch.last;
+        }
     }
-    let touched = plan.touched.iter().map(|place| &plan.persons[*place]);
-    let rows: Value = touched.map(|person| json!({"k": person.key, "v": person.version})).collect();
-    Ok(tx.read(LOCK, &[Arg::from(&rows)]).await?.len() == plan.touched.len())
 }
 
-/// Rows of the persons that are still themselves.
-fn persons(plan: &Plan<'_>, keys: &IdentityKeys, wanted: impl Fn(&Person) -> bool) -> Result<Vec<Value>, Error> {
+fn persons(batch: &Batch<'_>, lore: &Lore, is_new: bool) -> Result<Vec<Value>, Error> {
+    let touched: BTreeSet<u32> = batch.touched.iter().map(|person| batch.root(*person)).collect();
     let mut rows = Vec::new();
-    for person in plan.persons.iter().filter(|person| person.merged_into.is_none() && wanted(person)) {
-        rows.push(json!({"k": person.key, "p": seal(keys, &person.profile)?, "at": person.created_at}));
+    for seat in touched.into_iter().map(|person| batch.person(person)).filter(|seat| seat.is_new == is_new) {
+        let golden = golden::golden(&lore.rules, &seat.voices());
+        let sealed = golden::seal(&lore.keys, &golden)?;
+        rows.push(json!({"k": seat.key, "p": sealed, "seq": seat.seq.to_string()}));
     }
-    Ok(sorted(rows, "k"))
+    Ok(rows)
 }
 
-fn numbers(plan: &Plan<'_>, keys: &IdentityKeys) -> Result<Vec<Value>, Error> {
+fn statements(batch: &Batch<'_>, lore: &Lore) -> Result<Vec<Value>, Error> {
+    let mut rows = BTreeMap::new();
+    let linked = batch.links.iter().map(|link| &link.statement);
+    for statement in linked.chain(batch.asks.iter().map(|ask| &ask.statement)) {
+        if !rows.contains_key(&statement.id) {
+            rows.insert(statement.id.clone(), json!({"i": statement.id, "v": lore.seal(&statement.said)?}));
+        }
+    }
+    Ok(rows.into_values().collect())
+}
+
+/// Of a record that spoke twice in the batch, its first link and its last word.
+fn links(batch: &Batch<'_>, is_known: bool) -> Vec<Value> {
+    let wanted = batch.links.iter().filter(|link| link.is_known == is_known);
+    let rows: BTreeMap<&str, Value> = wanted.map(|link| (link.asked.reference_id.as_str(), link_row(batch, link))).collect();
+    rows.into_values().collect()
+}
+
+fn link_row(batch: &Batch<'_>, link: &Link<'_>) -> Value {
+    let (asked, key) = (link.asked, &batch.person(link.person).key);
+    json!({"id": asked.reference_id, "s": asked.system, "r": asked.reference, "k": key, "v": text(&link.evidence), "e": asked.event,
+        "i": link.statement.id, "m": link.remarks})
+}
+
+fn block_keys(batch: &Batch<'_>) -> Vec<Value> {
+    let mut rows = BTreeSet::new();
+    for link in &batch.links {
+        let person = batch.person(link.person).seq;
+        rows.extend(link.statement.hashes.iter().map(|hash| (*hash, person)));
+    }
+    rows.into_iter().map(|(hash, person)| json!({"h": hash.to_string(), "p": person.to_string()})).collect()
+}
+
+fn names(batch: &Batch<'_>) -> Vec<Value> {
+    let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
+    for (_, hash) in batch.links.iter().filter_map(|link| link.statement.name) {
+        *counts.entry(hash).or_default() += 1;
+        *counts.entry(0).or_default() += 1;
+    }
+    counts.into_iter().map(|(hash, count)| json!({"h": hash.to_string(), "n": count.to_string()})).collect()
+}
+
+fn numbers(batch: &Batch<'_>, lore: &Lore) -> Result<Vec<Value>, Error> {
     let mut rows = Vec::new();
-    for (person, asked) in &plan.numbers {
-        let Some(number) = asked.evidence() else { continue };
-        let key = &plan.persons[plan.root(*person)].key;
-        let sealed = keys.seal(NUMBER, &number.text)?;
+    for (person, number, asked) in &batch.numbers {
+        let sealed = lore.keys.seal(lore::NUMBER, &number.text)?;
+        let key = &batch.person(*person).key;
         rows.push(json!({"h": number.hash, "k": key, "n": sealed, "c": number.class.as_str(), "e": asked.event}));
     }
-    Ok(sorted(rows, "h"))
-}
-
-fn links(plan: &Plan<'_>) -> Vec<Value> {
-    let rows = plan.links.iter().map(|(person, asked, evidence)| {
-        let key = &plan.persons[plan.root(*person)].key;
-        json!({"id": asked.reference_id, "s": asked.system, "r": asked.reference, "k": key, "v": text(evidence), "e": asked.event})
-    });
-    sorted(rows.collect(), "id")
+    Ok(rows)
 }
 
 /// Persons that existed and are now somebody else; one that was made and merged in this batch was never seen.
-fn retired(plan: &Plan<'_>) -> Vec<Value> {
-    let merges = plan.merges.iter().filter(|(retired, _)| !plan.persons[*retired].is_new);
-    let rows = merges.map(|(retired, asked)| {
-        let (old, new) = (&plan.persons[*retired].key, &plan.persons[plan.root(*retired)].key);
-        // A key retires once: its event has an id of its own for ever.
-        json!({"old": old, "new": new, "e": asked.event, "at": clock::millis(), "id": format!("merged:{old}")})
+fn retired(batch: &Batch<'_>) -> Vec<Value> {
+    let seen = batch.merges.iter().filter(|(retired, _)| !batch.seats[*retired as usize].is_new);
+    let rows = seen.map(|(retired, asked)| {
+        let (old, new) = (&batch.seats[*retired as usize], batch.person(*retired));
+        retired_row((old.key.as_str(), old.seq), (new.key.as_str(), new.seq), "evidence", asked.event.as_str())
     });
-    sorted(rows.collect(), "old")
+    rows.collect()
 }
 
-/// The id of a review is derived from the question, so that the same question is open once.
-fn review_row(plan: &Plan<'_>, review: &Review<'_>, keys: &IdentityKeys) -> Value {
-    let key = |person: usize| plan.persons[plan.root(person)].key.clone();
-    let (person, other) = (key(review.person), key(review.other));
-    let hash = review.asked.number.as_ref().map_or("", |number| &number.hash);
-    let id = hex::encode(&keys.hash(b"review", &[review.reason, person.as_str(), other.as_str(), hash])[..16]);
-    let (system, event) = (&review.asked.system, &review.asked.event);
-    json!({"id": id, "r": review.reason, "k": person, "o": other, "s": system, "e": event, "v": text(&review.evidence)})
+/// A row for [`retire`]. A key may come back by a split and retire again: the moment tells its events apart.
+pub(super) fn retired_row(old: (&str, i64), new: (&str, i64), why: &str, event: &str) -> Value {
+    let at = clock::millis();
+    json!({"old": old.0, "new": new.0, "o": old.1.to_string(), "n": new.1.to_string(), "why": why, "e": event, "at": at.to_string(),
+        "id": format!("merged:{}:{at}", old.0)})
+}
+
+/// The id of a review is derived from the question, so that the same question is asked once, whatever was answered.
+fn review_row(batch: &Batch<'_>, ask: &Ask<'_>, lore: &Lore) -> Value {
+    let (person, other) = (&batch.person(ask.person).key, &batch.person(ask.other).key);
+    let hash = ask.statement.number.as_ref().map_or("", |number| &number.hash);
+    let id = hex::encode(&lore.keys.hash(b"review", &[ask.reason, person.as_str(), other.as_str(), hash])[..16]);
+    let (asked, score) = (ask.asked, ask.score.as_ref());
+    let bits = score.map_or(0, |score| tenths(score.bits));
+    let evidence = match is_about_two(ask.reason) {
+        true => Evidence::Match { tenths: bits, model: lore.weights.version.clone() },
+        false => Evidence::Number,
+    };
+    let fields = score.map_or_else(Vec::new, |score| batch.engine.judge.explain(score));
+    let fields: Value =
+        fields.into_iter().map(|(field, level, bits)| json!({"field": field, "level": level, "tenths": tenths(bits)})).collect();
+    json!({"id": id, "r": ask.reason, "k": person, "o": other, "s": asked.system, "e": asked.event, "v": text(&evidence),
+        "t": bits.to_string(), "f": fields.to_string(), "m": lore.weights.version, "ref": asked.reference_id, "i": ask.statement.id})
 }
 
 fn text(evidence: &Evidence) -> String {
     // An enum of numbers and texts has no failing case.
     serde_json::to_string(evidence).unwrap_or_default()
-}
-
-fn sorted(mut rows: Vec<Value>, field: &str) -> Vec<Value> {
-    rows.sort_by(|one, other| one[field].as_str().cmp(&other[field].as_str()));
-    rows
-}
-
-fn seal(keys: &IdentityKeys, profile: &Profile) -> Result<String, Error> {
-    keys.seal(PROFILE, &serde_json::to_string(profile).unwrap_or_default())
-}
-
-fn open(keys: &IdentityKeys, sealed: &str) -> Result<Profile, Error> {
-    let plain = keys.open(PROFILE, sealed)?;
-    // The parser's text could quote the profile.
-    serde_json::from_str(&plain).map_err(|_| Error::Failed("a profile of the person index is damaged".to_owned()))
 }

@@ -34,6 +34,8 @@ pub enum Kind {
     Replayed,
     /// An operator gave a dead letter up, with a reason.
     Discarded,
+    /// A human decided about persons, with a reason.
+    Decided,
 }
 
 impl Kind {
@@ -48,6 +50,7 @@ impl Kind {
             Self::Duplicate => "duplicate",
             Self::Replayed => "replayed",
             Self::Discarded => "discarded",
+            Self::Decided => "decided",
         }
     }
 }

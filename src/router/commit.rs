@@ -33,6 +33,7 @@ async fn try_commit(store: &Store, keys: &Keys, chain: &mut Chain, items: &[Item
     let mut tx = store.begin().await?;
     count(&mut tx, &decided).await?;
     raise_fence(&mut tx, &decided).await?;
+    name_persons(&mut tx, &decided).await?;
     let letters: Vec<Letter> = decided.iter().filter_map(|item| letter(item)).collect();
     dead::file(&mut tx, keys, &letters).await?;
     let entries: Vec<Entry> = decided.iter().flat_map(|item| entries(item)).collect();
@@ -78,6 +79,20 @@ async fn count(tx: &mut Tx, decided: &[&Item]) -> Result<(), Error> {
     )
     .await?;
     Ok(())
+}
+
+/// Which persons each dispatched event speaks of, under the keys that its receivers get.
+async fn name_persons(tx: &mut Tx, decided: &[&Item]) -> Result<(), Error> {
+    let dispatched = decided.iter().filter(|item| matches!(item.fate, Fate::Dispatched(_)));
+    let mut rows: Vec<(&str, &str)> =
+        dispatched.flat_map(|item| item.persons.iter().map(|person| (person.as_str(), item.event.id.as_str()))).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    rows.sort_unstable();
+    rows.dedup();
+    let sql = "INSERT INTO person_event (person_key, event_id) SELECT value ->> 0, value ->> 1 FROM {rows} WHERE true ON CONFLICT DO NOTHING";
+    tx.execute(sql, &[json!(rows).to_string().into()]).await.map(|_| ())
 }
 
 async fn raise_fence(tx: &mut Tx, decided: &[&Item]) -> Result<(), Error> {

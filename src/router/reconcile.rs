@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::{Fate, Item};
 use crate::{
     domain::keyed_hash::KeyedHash,
-    envelope::{Event, PersonKey, Quality},
-    identity::{PersonIndex, PersonQuery},
+    envelope::{Event, Op, PersonKey, Quality},
+    identity::{Family, PersonIndex, PersonQuery},
     schema::{DatasetSchema, PersonSlot, SchemaRegistry},
     store::Error,
 };
@@ -37,7 +37,44 @@ pub(crate) async fn reconcile(
         item.persons.push(answer.key.as_str().to_owned());
         fill(&mut item.event, &slot, &pointer, &answer.key, hash);
     }
+    households(items, index).await
+}
+
+/// Files the families of a batch, after their members have keys, and fills in the keys of their households.
+async fn households(items: &mut [Item], index: &dyn PersonIndex) -> Result<(), Error> {
+    let of = |(number, item): (usize, &Item)| Some((number, family(&item.event)?));
+    let open = items.iter().enumerate().filter(|(_, item)| matches!(item.fate, Fate::Open));
+    let (places, families): (Vec<usize>, Vec<Family>) = open.filter_map(of).unzip();
+    if families.is_empty() {
+        return Ok(());
+    }
+    for (number, key) in places.into_iter().zip(index.households(&families).await?) {
+        if let Some(record) = items[number].event.data.record.as_object_mut() {
+            record.insert("household_key".to_owned(), Value::String(key));
+        }
+    }
     Ok(())
+}
+
+/// The family that a record of the dataset `household` describes.
+fn family(event: &Event) -> Option<Family> {
+    if event.dataset().as_str() != "household" || event.op() == Some(Op::Delete) {
+        return None;
+    }
+    let record = event.data.record.as_object()?;
+    let text = |name: &str| record.get(name).and_then(Value::as_str);
+    let member = |member: &Value| {
+        let relation = member["relation"].as_str().unwrap_or_default();
+        Some((PersonKey::new(member["person_key"].as_str()?), relation.to_owned()))
+    };
+    Some(Family {
+        system: event.system(),
+        reference: text("household_ref").unwrap_or(&event.subject).to_owned(),
+        division: event.division.clone(),
+        head: PersonKey::new(text("head_person_key")?),
+        members: record.get("members")?.as_array()?.iter().filter_map(member).collect(),
+        event: event.id.clone(),
+    })
 }
 
 /// One question for each place in the record that says anything about a person.
@@ -68,6 +105,7 @@ fn question(event: &Event, slot: &PersonSlot, pointer: &str, object: &Map<String
         number: owned(stated.number),
         birth_date: owned(stated.birth_date),
         sex: owned(stated.sex),
+        address: owned(stated.address),
         phone: owned(stated.phone),
         event: event.id.clone(),
     })

@@ -29,6 +29,7 @@ pub struct PersonFields {
     pub number: Option<String>,
     pub birth_date: Option<String>,
     pub sex: Option<String>,
+    pub address: Option<String>,
     pub phone: Option<String>,
     /// The system's own stable id of the person.
     #[serde(rename = "ref")]
@@ -44,6 +45,7 @@ pub struct Stated<'a> {
     pub number: Option<&'a str>,
     pub birth_date: Option<&'a str>,
     pub sex: Option<&'a str>,
+    pub address: Option<&'a str>,
     pub phone: Option<&'a str>,
     pub reference: Option<&'a str>,
 }
@@ -68,12 +70,13 @@ impl PersonSlot {
     /// What `object` says about its person.
     pub fn stated<'a>(&self, object: &'a Map<String, Value>) -> Stated<'a> {
         let text = |field: &Option<String>| text_of(object, field.as_deref()?);
-        let PersonFields { name, number, birth_date, sex, phone, reference, .. } = &self.fields;
+        let PersonFields { name, number, birth_date, sex, address, phone, reference, .. } = &self.fields;
         Stated {
             name: text(name),
             number: text(number),
             birth_date: text(birth_date),
             sex: text(sex),
+            address: text(address),
             phone: text(phone),
             reference: text(reference),
         }
@@ -92,8 +95,8 @@ impl PersonSlot {
     }
 
     fn names(&self) -> impl Iterator<Item = &String> {
-        let PersonFields { name, number, birth_date, sex, phone, reference, key } = &self.fields;
-        [name, number, birth_date, sex, phone, reference].into_iter().flatten().chain([key])
+        let PersonFields { name, number, birth_date, sex, address, phone, reference, key } = &self.fields;
+        [name, number, birth_date, sex, address, phone, reference].into_iter().flatten().chain([key])
     }
 }
 

@@ -30,7 +30,7 @@ use civilhub::{
     envelope::SubscriptionId,
     error::{Code, Fault},
     govern::{Agreements, keys::GovernKeys},
-    identity::{IdentityKeys, NoMatcher, StoreIndex},
+    identity::{IdentityKeys, StoreIndex},
     ledger::{books, verify},
     router::Router,
     schema::SchemaRegistry,
@@ -235,7 +235,7 @@ impl Road {
     }
 
     fn spawn_router(&self, tasks: &mut JoinSet<()>, cancel: &CancellationToken) {
-        let index = StoreIndex::new(self.store.clone(), IdentityKeys::new([2; 32], [3; 32]), Box::new(NoMatcher));
+        let index = StoreIndex::new(self.store.clone(), IdentityKeys::new([2; 32], [3; 32])).unwrap();
         let bus: Arc<dyn Bus> = Arc::<EmbeddedBus>::clone(&self.bus);
         let router = Arc::new(Router {
             bus: Arc::clone(&bus),

@@ -98,6 +98,7 @@ fn modules_use_only_what_they_may() {
         ("router", "attempt bus clock config dead domain envelope error govern identity json ledger schema store telemetry"),
         // `govern::partner` says how a partner is reached.
         ("deliver", "attempt bus clock config dead domain envelope error govern json ledger schema store telemetry"),
+        ("desk", "bus clock config domain envelope error identity ledger store telemetry"),
         ("simulate", "clock domain error"),
         // The adapter kit stands beside the road: it looks at adapters, schemas and agreements, and nothing looks at it but `cli`.
         ("kit", "adapter clock config domain envelope error govern json schema store"),

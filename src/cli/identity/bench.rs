@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{super::output, write};
 use crate::{
     bench::{
+        indexing::{self, Indexing},
         linking::{self, Growth, Linking, Part},
         people,
     },
@@ -31,11 +32,58 @@ pub(in crate::cli) struct Args {
     /// Measures nothing: writes the records as people.ndjson, and who is meant as truth.csv and pairs.csv, to this folder.
     #[arg(long)]
     write: Option<PathBuf>,
+    /// Measures the index of this store instead, end to end: an empty database, or a path of one for SQLite.
+    #[arg(long)]
+    store: Option<String>,
+    /// Records in one transaction, with --store.
+    #[arg(long, default_value_t = 500)]
+    batch: usize,
     #[command(flatten)]
     format: output::Format,
 }
 
-pub(in crate::cli) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+/// The road over a store.
+async fn index(args: &Args, url: &str) -> anyhow::Result<ExitCode> {
+    let bar = indicatif::ProgressBar::new(args.records as u64);
+    let indexing = indexing::run(url, args.records, args.seed, args.batch, &|done| bar.set_position(done as u64)).await?;
+    bar.finish_and_clear();
+    if args.format.is_json() {
+        output::json(&indexing)?;
+    } else {
+        output::say!("{}", indexing_table(&indexing));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn indexing_table(indexing: &Indexing) -> comfy_table::Table {
+    let scores = &indexing.scores;
+    let facts = [
+        ["records".to_owned(), indexing.records.to_string()],
+        ["persons".to_owned(), indexing.persons.to_string()],
+        ["records per second, end to end".to_owned(), format!("{:.0}", indexing.records_per_second)],
+        ["records per CPU-second of the hub".to_owned(), format!("{:.0}", indexing.records_per_cpu_second)],
+        ["seconds".to_owned(), format!("{:.1}", indexing.seconds)],
+    ];
+    let split = indexing
+        .split
+        .iter()
+        .map(|share| [format!("  {}", share.part), format!("{:.1} s, {:.0} %", share.seconds, share.percent)]);
+    let quality = [
+        ["precision".to_owned(), format!("{:.5}", scores.precision)],
+        ["recall".to_owned(), format!("{:.5}", scores.recall)],
+        ["F1".to_owned(), format!("{:.5}", scores.f1)],
+        ["twins merged".to_owned(), format!("{} of {}", scores.twins_merged, scores.twin_pairs)],
+        ["namesakes merged".to_owned(), format!("{} of {}", scores.namesakes_merged, scores.namesake_pairs)],
+        ["open reviews".to_owned(), indexing.open_reviews.to_string()],
+        ["persons joined later".to_owned(), indexing.merges.to_string()],
+    ];
+    output::table(["", "index"], facts.into_iter().chain(split).chain(quality))
+}
+
+pub(in crate::cli) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(url) = &args.store {
+        return index(args, url).await;
+    }
     if let Some(folder) = &args.write {
         files(folder, &people::draw(args.records, args.seed))?;
         return Ok(ExitCode::SUCCESS);

@@ -1,6 +1,8 @@
-//! `civilhub identity match|train`
+//! `civilhub identity match|train|review|merge|split|household`
 
 pub(super) mod bench;
+mod decide;
+mod review;
 mod write;
 
 use std::{
@@ -10,6 +12,7 @@ use std::{
     process::ExitCode,
 };
 
+use super::Global;
 use crate::{
     bench::meter::Meter,
     error::{Code, Fault},
@@ -31,6 +34,14 @@ enum Command {
     Match(Match),
     /// Fit the weights to records, without knowing who is who.
     Train(Train),
+    /// Questions about persons: list, show, decide. On a terminal, one after the other.
+    Review(review::Args),
+    /// Make two persons one by hand; the older key survives.
+    Merge(decide::Merge),
+    /// Take records away from a person by hand.
+    Split(decide::Split),
+    /// One household: head, members, systems.
+    Household(decide::Home),
 }
 
 /// Where records come from.
@@ -78,8 +89,12 @@ struct Train {
     name: Option<String>,
 }
 
-pub(super) fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
+        Command::Review(args) => return review::run(global, args).await,
+        Command::Merge(args) => return decide::merge(global, args).await,
+        Command::Split(args) => return decide::split(global, args).await,
+        Command::Household(args) => return decide::household(global, args).await,
         Command::Match(args) => link(&args)?,
         Command::Train(args) => {
             let (rules, raws) = args.source.read()?;

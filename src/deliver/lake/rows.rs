@@ -109,7 +109,8 @@ impl Misfits {
 /// The cells of [`EVENT_COLUMNS`], in their order.
 fn event_cells<'a>(delivery: &'a Delivery, cells: &mut Vec<Cell<'a>>, misfits: &mut Misfits) {
     let event = &delivery.event;
-    let op = event.op().map_or("", |op| op.as_str());
+    // `merged` and `split` of a person's key are no operation on a record, and yet what happened to the row.
+    let op = event.kind.rsplit_once('.').map_or("", |(_, op)| op);
     let occurred_at = micros(&event.time).map_or_else(
         || {
             misfits.0.push(("/time".to_owned(), Kind::Time));

@@ -102,13 +102,15 @@ pub struct Engine {
     pub(super) persons: Vec<Person>,
     pub(super) blocks: Blocks,
     /// Who holds a strong number.
-    holders: FxHashMap<u64, PersonNo>,
+    pub(super) holders: FxHashMap<u64, PersonNo>,
     /// Pairs that a human has told apart.
     cannot: FxHashSet<(PersonNo, PersonNo)>,
     pub questions: Vec<Question>,
     pub counts: Counts,
     /// Whether terms are counted as records come, and not before.
     pub counts_terms: bool,
+    /// Persons of the whole index, when only a part of it is here.
+    pub population: usize,
     keys: Vec<u64>,
     found: Vec<PersonNo>,
     ranked: Vec<(u32, PersonNo)>,
@@ -125,6 +127,7 @@ impl Engine {
             questions: Vec::new(),
             counts: Counts::default(),
             counts_terms: true,
+            population: 0,
             keys: Vec::new(),
             found: Vec::new(),
             ranked: Vec::new(),
@@ -157,7 +160,7 @@ impl Engine {
     pub fn threshold(&self) -> f32 {
         let decide = &self.judge.rules.decide;
         #[allow(clippy::cast_precision_loss, reason = "a logarithm of a count")]
-        let growth = (self.persons.len() as f32 / decide.population as f32).max(1.0).log2();
+        let growth = (self.persons.len().max(self.population) as f32 / decide.population as f32).max(1.0).log2();
         decide.link + growth
     }
 
@@ -173,6 +176,7 @@ impl Engine {
             return match self.judge.belief(record, &self.persons[holder as usize].profile) {
                 Belief::Sure => self.by_number(record, holder),
                 Belief::Slip if !self.fits_another(record, holder) => self.by_number(record, holder),
+                Belief::Unread => self.by_evidence(&self.without_number(record), None),
                 Belief::Slip | Belief::Clash => self.by_clashing_number(record, holder),
             };
         }
@@ -206,10 +210,7 @@ impl Engine {
 
     /// A number under another name is no evidence, and from now on nobody's by this record.
     fn by_clashing_number(&mut self, record: &Record, holder: PersonNo) -> Linked {
-        let mut record = record.clone();
-        if let Some(Some(Value::Number(number))) = self.judge.number.map(|place| &mut record.values[place]) {
-            number.class = Class::Odd;
-        }
+        let record = self.without_number(record);
         let asked = self.questions.len();
         let linked = self.by_evidence(&record, None);
         if linked.person != holder {
@@ -222,6 +223,15 @@ impl Engine {
             self.ask(Reason::NumberHeldByOtherName, linked.person, holder, score);
         }
         linked
+    }
+
+    /// The record with a number that nobody holds by it.
+    fn without_number(&self, record: &Record) -> Record {
+        let mut record = record.clone();
+        if let Some(Some(Value::Number(number))) = self.judge.number.map(|place| &mut record.values[place]) {
+            number.class = Class::Odd;
+        }
+        record
     }
 
     fn by_evidence(&mut self, record: &Record, strong: Option<u64>) -> Linked {
@@ -248,12 +258,12 @@ impl Engine {
         Linked { person: self.root(person), way, score }
     }
 
-    fn create(&mut self) -> PersonNo {
+    pub(super) fn create(&mut self) -> PersonNo {
         self.persons.push(Person::default());
         PersonNo::try_from(self.persons.len() - 1).unwrap_or(PersonNo::MAX)
     }
 
-    fn absorb(&mut self, record: &Record, person: PersonNo) {
+    pub(super) fn absorb(&mut self, record: &Record, person: PersonNo) {
         self.persons[person as usize].profile.absorb(record);
         for key in &self.keys {
             self.blocks.put(*key, person);
@@ -261,7 +271,7 @@ impl Engine {
     }
 
     /// Fills `ranked` with the persons that share most, and rarest, keys with the record.
-    fn candidates(&mut self, record: &Record) {
+    pub(super) fn candidates(&mut self, record: &Record) {
         keys::keys(&self.judge.rules.keys, record, &mut self.keys);
         self.found.clear();
         // Long lists only say something when nothing else does: whoever is near shares a rare key too.
@@ -380,7 +390,7 @@ impl Engine {
     }
 
     /// After a record brought something new: persons that now are the same one.
-    fn join_neighbours(&mut self, person: PersonNo) {
+    pub(super) fn join_neighbours(&mut self, person: PersonNo) {
         let most = self.judge.rules.decide.compare;
         for place in 0..self.ranked.len().min(most) {
             let (person, other) = (self.root(person), self.root(self.ranked[place].1));

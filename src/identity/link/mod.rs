@@ -17,6 +17,7 @@ pub mod compare;
 pub mod engine;
 pub mod input;
 pub mod keys;
+mod known;
 pub mod model;
 pub mod profile;
 pub mod record;

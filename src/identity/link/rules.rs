@@ -1,5 +1,7 @@
 //! What is compared and when two are one: `config/identity.toml`, read and checked.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::{
@@ -26,6 +28,8 @@ pub struct Rules {
     pub keys: Vec<Key>,
     /// Two fields that say partly the same, and the share of the weaker one that counts.
     pub correlated: Vec<(usize, usize, f32)>,
+    /// Whose word is kept of a person, by field (`any` for all others): systems, the most trusted first.
+    pub survivorship: BTreeMap<String, Vec<String>>,
 }
 
 /// Thresholds, in bits.
@@ -57,6 +61,13 @@ pub struct Decide {
     /// `needs` by place.
     #[serde(skip)]
     pub needed: Vec<usize>,
+    /// Beside a name that can be read in part only, an equal number is believed when one of these is equal too: else it
+    /// may be a twin's. None given, it is believed.
+    #[serde(default)]
+    pub vouch: Vec<String>,
+    /// `vouch` by place.
+    #[serde(skip)]
+    pub vouching: Vec<usize>,
 }
 
 /// What a field is evidence of.
@@ -100,6 +111,8 @@ struct File {
     keys: Vec<Vec<String>>,
     #[serde(default)]
     correlated: Vec<CorrelatedEntry>,
+    #[serde(default)]
+    survivorship: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -149,11 +162,16 @@ impl Rules {
         let keys = file.keys.iter().map(|parts| Key::parse(parts, &fields)).collect::<Result<_, _>>()?;
         let mut decide = file.decide;
         decide.needed = decide.needs.iter().map(|name| find(name, &names)).collect::<Result<_, _>>()?;
+        decide.vouching = decide.vouch.iter().map(|name| find(name, &names)).collect::<Result<_, _>>()?;
         let correlated = file
             .correlated
             .iter()
             .map(|entry| Ok((find(&entry.fields[0], &names)?, find(&entry.fields[1], &names)?, entry.rest.clamp(0.0, 1.0))));
-        Ok(Self { version: file.version, decide, keys, correlated: correlated.collect::<Result<_, Fault>>()?, fields })
+        let correlated = correlated.collect::<Result<_, Fault>>()?;
+        if let Some(unknown) = file.survivorship.keys().find(|name| *name != "any" && !names.contains(name)) {
+            return Err(bad(&format!("survivorship of `{unknown}`, which is no field")).expected(names.join(", ")));
+        }
+        Ok(Self { version: file.version, decide, keys, correlated, survivorship: file.survivorship, fields })
     }
 
     /// Place of the field of this kind, if there is one.

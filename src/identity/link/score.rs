@@ -38,6 +38,12 @@ impl Terms {
         }
     }
 
+    /// What was counted elsewhere: so many records have a value in the field, so many of them this one.
+    pub fn know(&mut self, field: usize, term: u64, count: u32, records: u32) {
+        self.counts[field].insert(term, count);
+        self.records[field] = records;
+    }
+
     #[allow(clippy::cast_precision_loss, reason = "frequencies need no more than six digits")]
     fn frequency(&self, field: usize, term: u64, average: f32) -> f32 {
         let count = self.counts[field].get(&term).copied().unwrap_or(0) as f32;
@@ -77,6 +83,8 @@ pub enum Belief {
     Sure,
     /// The name is a little different: a slip, or a brother's number.
     Slip,
+    /// The name can be read in part only, and nothing vouches for the number: it may be a twin's.
+    Unread,
     /// The number is somebody else's.
     Clash,
 }
@@ -182,11 +190,25 @@ impl Judge {
         let same_name = self.rules.of_kind(Kind::Name).is_none_or(|name| score.levels[name] == Some(0));
         score.alone = !at_home && !by_own_number && (against >= self.rules.decide.against || !same_name);
         // A number without a good check digit that contradicts an equal name at one address or telephone is a slip; two good ones are a guard of their own.
+        let unread = number.is_some_and(|level| level <= 1) && self.is_unread(one, other);
         let by_number =
             self.number.is_some_and(vetoes) && !(same_name && number == Some(SIBLING) && at_home && !score.two_numbers);
-        score.vetoed = by_number || places.any(clashes) || (score.other_veto && number != Some(0));
+        score.vetoed = by_number || unread || places.any(clashes) || (score.other_veto && number != Some(0));
         let needed = &self.rules.decide.needed;
         score.lacks_need = !needed.is_empty() && needed.iter().all(|place| score.by_field[*place] <= 0.0);
+    }
+
+    /// Whether the names are known in part only, and nothing vouches for the number beside them.
+    fn is_unread(&self, one: &impl Holds, other: &impl Holds) -> bool {
+        let vouching = &self.rules.decide.vouching;
+        let Some(name) = self.rules.of_kind(Kind::Name).filter(|_| !vouching.is_empty()) else { return false };
+        // Of several names one that is read in full is enough.
+        let least = |place: usize| {
+            let kind = self.rules.fields[place].kind;
+            let pairs = one.each(place).flat_map(|left| other.each(place).filter_map(move |right| compare(kind, left, right)));
+            pairs.min()
+        };
+        least(name) == Some(WILD) && vouching.iter().all(|place| least(*place) != Some(0))
     }
 
     /// What an equal number is worth beside the other fields.
@@ -202,7 +224,11 @@ impl Judge {
             }
         }
         // Another birthday or sex beside another name: it is the number that is wrong.
-        if belief == Belief::Slip && against { Belief::Clash } else { belief }
+        match belief {
+            Belief::Slip if against => Belief::Clash,
+            Belief::Sure if self.is_unread(one, other) => Belief::Unread,
+            belief => belief,
+        }
     }
 
     /// Field by field, for people who ask why.
@@ -215,6 +241,8 @@ impl Judge {
 
 /// The level from which two identity numbers are two persons'.
 const CONFLICT: Level = 4;
+/// The level of a name that is known in part only.
+const WILD: Level = 4;
 const SIBLING: Level = 5;
 
 fn is_swapped(place: usize, partner: usize, one: &impl Holds, other: &impl Holds) -> bool {

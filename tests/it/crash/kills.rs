@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{Province, Stub, all_is_well, drain, hub, province::HandIn};
-use crate::support::hub::{Backends, HubFolder, total};
+use crate::support::hub::{Backends, Books, HubFolder, total};
 
 /// Persons whose exports make a little more than [`RECORDS`] records.
 const PERSONS: u64 = 11_000;
@@ -50,7 +50,9 @@ async fn killed_at_random(backends: Backends) {
     println!("undisturbed: {:?}, {:?}", started.elapsed(), other.seen());
     let reference = all_is_well(&undisturbed, &other).await;
     assert_eq!(stub.events(), other.events(), "other events than without kills");
-    assert_eq!(books, reference, "other books than without kills");
+    // What the index tells of keys depends on the order of arrival.
+    let of_sources = |books: Books| books.into_iter().filter(|(system, _)| system != "person-index").collect::<Books>();
+    assert_eq!(of_sources(books), of_sources(reference), "other books than without kills");
 }
 
 /// Starts the hub and kills it, while files come in; gives the number of kills.
