@@ -16,6 +16,7 @@ pub mod config;
 pub mod dead;
 pub mod deliver;
 pub mod demo;
+pub mod doctor;
 pub mod domain;
 pub mod envelope;
 pub mod error;

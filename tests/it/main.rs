@@ -8,11 +8,14 @@
     reason = "a test fails by panicking, and so do its helpers"
 )]
 
+mod alerts;
 mod bus;
 mod cli;
 mod crash;
+mod daytwo;
 mod deliver;
 mod demo;
+mod doctor;
 mod hostile;
 mod identity;
 mod lake;
@@ -28,3 +31,4 @@ mod store;
 mod support;
 mod telemetry;
 mod tidy;
+mod traces;
