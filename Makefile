@@ -3,13 +3,17 @@
 # make test       the whole suite, with servers of its own
 # make bench      throughput, as ratios to a bare relay
 # make bench-identity   linking of people beside Splink
-.PHONY: demo test check fmt bench bench-identity crash servers-up servers-down
+# make alerts     the alert rules and their cases, with promtool
+.PHONY: demo test alerts check fmt bench bench-identity crash servers-up servers-down
 
 demo:
 	cargo run -- demo
 
 test:
 	scripts/test.sh
+
+alerts:
+	scripts/alerts.sh
 
 check:
 	cargo fmt --check

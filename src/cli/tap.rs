@@ -113,7 +113,7 @@ fn copied(from: &Path, to: &PathBuf) -> std::io::Result<()> {
         let target = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
             copied(&entry.path(), &target)?;
-        } else if entry.file_name() != "lock" {
+        } else {
             fs::copy(entry.path(), target)?;
         }
     }

@@ -34,7 +34,7 @@ pub(super) fn judge(readings: &[Reading]) -> Vec<Finding> {
 
 /// `confirmed`: another clock says what ours says, so a stranger's that differs is wrong itself.
 fn one(reading: &Reading, confirmed: bool) -> Finding {
-    let seconds = reading.ahead / 1000;
+    let seconds = (reading.ahead + reading.ahead.signum() * 500) / 1000;
     let way = if seconds < 0 { "behind" } else { "ahead of" };
     let message = format!("this machine's clock is {} s {way} that of {}", seconds.abs(), reading.of);
     let hint = "let NTP set the clock (`timedatectl`, chrony); if only one of several differs, that one is wrong";

@@ -61,6 +61,9 @@ fn refused(trouble: &Trouble, shown: &str) -> Finding {
             (CREDENTIALS, "check user and password in `store.url` (CIVILHUB__STORE__URL) and the server's pg_hba.conf")
         }
         Trouble::NoDatabase => (NO_DATABASE, "make the database (`createdb`), or correct its name in `store.url`"),
+        Trouble::Refused(_) if shown.starts_with("sqlite") => {
+            (REFUSED, "check free space and rights of its folder; if those are well the file is damaged: restore its copy")
+        }
         Trouble::Refused(_) => (REFUSED, "look into the server's log; the user needs the right to make tables in its schema"),
     };
     Finding::fail(Database, code, format!("`{shown}`: {trouble}"), hint)

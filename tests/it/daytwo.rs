@@ -184,7 +184,7 @@ fn secrets(province: &Path) -> BTreeSet<String> {
         let row = row.unwrap();
         found.extend([row[1].to_owned(), row[2].to_owned()].into_iter().filter(|text| text.chars().count() >= 2));
     }
-    assert!(found.len() > 300, "{}", found.len());
+    assert!(found.len() > 200, "{}", found.len());
     found
 }
 
@@ -219,14 +219,15 @@ async fn nothing_of_a_citizen_survives_in_a_bundle() {
         let mut file = archive.by_index(index).unwrap();
         let mut text = String::new();
         file.read_to_string(&mut text).unwrap();
-        names.insert(file.name().to_owned());
+        let name = file.name().unwrap().into_owned();
         for secret in secrets.iter().map(String::as_str).chain(["13812345678", "c3RhbmQtaW4"]) {
-            assert!(!text.contains(secret), "{} in {}", secret.chars().take(1).collect::<String>(), file.name());
+            assert!(!text.contains(secret), "{} in {}", secret.chars().take(1).collect::<String>(), name);
         }
-        assert_eq!(civilhub::telemetry::log::blank_numbers(&text), text, "{}", file.name());
-        if file.name() == "hub.log" {
+        assert_eq!(civilhub::telemetry::log::blank_numbers(&text), text, "{}", name);
+        if name == "hub.log" {
             assert!(text.contains("the hub is stopping"), "the hub's own lines are there: {text}");
         }
+        names.insert(name);
     }
     for name in [
         "program.json",

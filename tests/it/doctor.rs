@@ -6,8 +6,6 @@ mod site;
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
-use serde_json::Value;
-
 use self::{
     doors::{http, tls},
     site::{Site, fails},
@@ -165,8 +163,9 @@ async fn a_sound_set_up_is_sound() {
     assert_eq!(code, Some(0), "{text}");
     assert!(findings.iter().all(|finding| finding["status"] == "ok"), "{text}");
     for finding in &findings {
-        let keys: Vec<&str> = finding.as_object().unwrap().keys().map(String::as_str).collect();
-        assert_eq!(keys, ["code", "category", "status", "message", "hint"]);
+        let mut keys: Vec<&str> = finding.as_object().unwrap().keys().map(String::as_str).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, ["category", "code", "hint", "message", "status"]);
     }
 }
 
@@ -298,7 +297,8 @@ async fn a_full_disk_is_found() {
     let _ = std::process::Command::new("umount").arg(&small).status();
     assert!(filled.is_err());
     let (code, findings, text) = looked;
-    assert_eq!((code, fails(&findings)), (Some(1), vec!["CH-8251"]), "{text}");
+    // The store on it cannot be opened either, and that is said as well.
+    assert_eq!((code, fails(&findings)), (Some(1), vec!["CH-8207", "CH-8251"]), "{text}");
     assert!(text.contains("make room"), "{text}");
 }
 
@@ -327,5 +327,4 @@ async fn all_faults_come_at_once() {
     assert_eq!(found, ["CH-1001", "CH-8242", "CH-8261", "CH-8271"], "{text}");
     let table = site.doctor_text(&[]).await;
     assert!(table.contains("4 faults") && !table.contains("geheim"), "{table}");
-    let _: &Value = &findings[0];
 }

@@ -62,7 +62,12 @@ impl Site {
         site.partner_url(&format!("http://{}/events", http(0).await));
         let run = RUN_ONCE.get_or_init(|| async {
             let made = tempfile::tempdir().unwrap();
-            let output = site.command("serve", &["--once", "--data", made.path().to_str().unwrap()]).output().await.unwrap();
+            let output = site
+                .command("serve", &["--once", "--data", made.path().to_str().unwrap()])
+                .env("CIVILHUB__HUB__SYSTEMS", "funeral")
+                .output()
+                .await
+                .unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             made
         });
