@@ -39,9 +39,8 @@ fn one(reading: &Reading, confirmed: bool) -> Finding {
     let message = format!("this machine's clock is {} s {way} that of {}", seconds.abs(), reading.of);
     let hint = "let NTP set the clock (`timedatectl`, chrony); if only one of several differs, that one is wrong";
     let status = match seconds.abs() {
-        ..=GOOD => return Finding::ok(Clock, message),
-        ..=MOST => Status::Warn,
-        _ if confirmed && !reading.own => Status::Warn,
+        apart if apart <= GOOD => return Finding::ok(Clock, message),
+        apart if apart <= MOST || (confirmed && !reading.own) => Status::Warn,
         _ => Status::Fail,
     };
     Finding::new(Clock, status, WRONG_CLOCK, message, hint)
