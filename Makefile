@@ -5,13 +5,17 @@
 # make bench-identity   linking of people beside Splink
 # make chart      the Helm chart: lint, schema, scenarios, tests
 # make image-smoke   the last layer of the image as a chroot
-.PHONY: demo test check fmt bench bench-identity crash servers-up servers-down chart image-smoke
+# make alerts     the alert rules and their cases, with promtool
+.PHONY: demo test check fmt bench bench-identity crash servers-up servers-down chart image-smoke alerts
 
 demo:
 	cargo run -- demo
 
 test:
 	scripts/test.sh
+
+alerts:
+	scripts/alerts.sh
 
 check:
 	cargo fmt --check

@@ -17,6 +17,7 @@ pub mod dead;
 pub mod deliver;
 pub mod demo;
 pub mod desk;
+pub mod doctor;
 pub mod domain;
 pub mod envelope;
 pub mod error;

@@ -43,6 +43,7 @@ use crate::{
     ledger::{Entry, Kind, chain::Chain},
     store::{Error, Store, Tx},
     telemetry::{
+        export::{self, Lap},
         record,
         stage::{Stage, Step},
         trace,
@@ -77,6 +78,8 @@ pub struct HandOver {
     runtime: MapRuntime,
     chain: Chain,
     pub(super) shared: Shared,
+    /// When the next batch was read, for its trace.
+    reading: Option<Lap>,
 }
 
 /// Rows after mapping.
@@ -97,17 +100,22 @@ impl HandOver {
             Chain::open(&shared.store, &format!("adapter.{}.{writer}", spec.slug), Arc::clone(&shared.keys.ledger)).await?;
         let hash = KeyedHash::new(&shared.keys.hmac);
         let runtime = MapRuntime::new(&hash, clock::now());
-        Ok(Self { maker: EventMaker::new(spec.slug.clone(), hash.clone()), hash, runtime, chain, spec, shared })
+        Ok(Self { maker: EventMaker::new(spec.slug.clone(), hash.clone()), hash, runtime, chain, spec, shared, reading: None })
     }
 
     /// Publishes a batch and, when the bus has all of it, stores the position and counts. `false` if cancelled before.
     /// `from` is the object and the position that the batch was read from; pushed rows have none.
     pub async fn batch(&mut self, batch: &Batch, from: Option<(&str, &Position)>) -> Result<bool, Error> {
+        let read = self.reading.take().unwrap_or_else(Lap::begin);
+        let map = Lap::begin();
         let mapped = self.map(batch);
+        let map = map.end();
         self.measure(batch, &mapped);
+        let publish = Lap::begin();
         if !self.send(&mapped.events).await {
             return Ok(false);
         }
+        export::mapped(&self.spec.slug, batch.rows.len(), &mapped.events, read, map, publish.end());
         let result = self.commit(&mapped, batch, from).await;
         match result {
             Ok(()) => self.chain.committed(),
@@ -356,7 +364,9 @@ async fn drain(
     }
     while !shared.cancel.is_cancelled() {
         let step = Step::new(Stage::Read).system(&spec.slug);
+        let reading = Lap::begin();
         let batch = step.run(source.read(&position, BATCH)).await.map_err(|error| text(&error))?;
+        hand_over.reading = Some(reading.end());
         let nothing = batch.rows.is_empty() && batch.bad.is_empty();
         if !nothing {
             idle.store(false, Ordering::Release);

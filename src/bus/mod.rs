@@ -117,6 +117,18 @@ impl Queue {
             Self::Dead => "dead".to_owned(),
         }
     }
+
+    /// The queue of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        if name == "dead" {
+            return Some(Self::Dead);
+        }
+        match name.split_once('.')? {
+            ("records", partition) => partition.parse().ok().map(Self::Records),
+            ("deliver", subscription) if !subscription.is_empty() => Some(Self::Deliver(subscription.into())),
+            _ => None,
+        }
+    }
 }
 
 /// The queues that must exist.

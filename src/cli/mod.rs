@@ -12,18 +12,24 @@ mod adapter_new;
 mod adapter_test;
 mod bench;
 mod books;
+mod bundle;
 mod check;
 mod citizen;
+mod config;
 mod dead;
 mod demo;
+mod doctor;
 mod identity;
 mod ledger;
 mod load;
+mod migrate;
 mod output;
 mod probe;
 mod schema;
 mod serve;
 mod simulate;
+mod tap;
+mod top;
 mod trace;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -100,6 +106,10 @@ enum Command {
     Serve(serve::Args),
     /// Check configuration, schemas, adapters and partners: every fault at once, off line.
     Check(output::Format),
+    /// Look at everything a hub stands on, and say what is wrong and what to do.
+    Doctor(doctor::Args),
+    /// The configuration that holds, value by value.
+    Config(config::Args),
     /// Try, test and list adapters.
     Adapter(adapter::Args),
     /// List, validate and compare schemas.
@@ -120,8 +130,14 @@ enum Command {
     Simulate(simulate::Args),
     /// Measure the hub.
     Bench(bench::Args),
-    /// Bring the store's tables up to date.
-    Migrate,
+    /// Bring the store's tables up to date, or show what that would do.
+    Migrate(migrate::Args),
+    /// What flows, what waits and what is set aside, renewed every second.
+    Top(top::Args),
+    /// Show messages of a queue without taking them.
+    Tap(tap::Args),
+    /// An archive for support: configuration, findings, books and counts, and nothing about a citizen.
+    Bundle(bundle::Args),
     /// Print completions for a shell.
     Completions { shell: clap_complete::Shell },
     /// Try records from standard input, for the hub that started this.
@@ -169,18 +185,16 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Citizen(args) => citizen::run(&global, args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Bench(args) => bench::run(&global, args).await,
-        Command::Migrate => migrate(&global).await,
+        Command::Migrate(args) => migrate::run(&global, args).await,
+        Command::Doctor(args) => doctor::run(&global, args).await,
+        Command::Config(args) => config::run(&global, args),
+        Command::Top(args) => top::run(&global, args).await,
+        Command::Tap(args) => tap::run(&global, args).await,
+        Command::Bundle(args) => bundle::run(&global, args).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "civilhub", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
         }
         Command::Probe => probe::run(&global),
     }
-}
-
-async fn migrate(global: &Global) -> anyhow::Result<ExitCode> {
-    let store = Store::open(&global.config()?.store_url()).await.map_err(|error| error.fault())?;
-    store.migrate().await.map_err(|error| error.fault())?;
-    output::say!("the store is up to date");
-    Ok(ExitCode::SUCCESS)
 }

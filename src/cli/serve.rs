@@ -22,6 +22,7 @@ pub(super) struct Args {
 pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode> {
     let config = global.config()?;
     telemetry::log::init(&config.log)?;
+    telemetry::export::start(&config.traces, args.role.name())?;
     let hub = Hub::open(config, global.config.as_deref()).await.map_err(Faults)?;
     let running = hub.start(args.role).await.map_err(Faults)?;
     if let Some(listen) = running.listen {
@@ -34,6 +35,7 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
     }
     tracing::info!("the hub is stopping");
     running.stop().await;
+    telemetry::export::flush().await;
     Ok(ExitCode::SUCCESS)
 }
 

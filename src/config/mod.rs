@@ -1,6 +1,7 @@
 //! Configuration in layers: the embedded `config/civilhub.toml`, a file, `CIVILHUB__` variables, flags.
 
 pub mod keys;
+pub mod origin;
 mod unknown;
 
 pub(crate) use unknown::nearest;
@@ -35,6 +36,7 @@ pub struct Config {
     pub keys: KeyFile,
     pub router: Router,
     pub log: Log,
+    pub traces: Traces,
     #[serde(default)]
     pub env: BTreeMap<String, String>,
 }
@@ -117,21 +119,40 @@ pub struct Log {
     pub format: String,
 }
 
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Traces {
+    pub url: String,
+    pub share: f64,
+}
+
 impl Config {
     /// Reads all layers. `data` is the `--data` flag.
     pub fn load(file: Option<&Path>, data: Option<&Path>) -> Result<Self, Vec<Fault>> {
-        let mut builder = config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
-        if let Some(path) = file {
-            builder = builder.add_source(File::from(path).format(FileFormat::Toml));
-        }
-        builder =
-            builder.add_source(Environment::with_prefix("CIVILHUB").prefix_separator("__").separator("__").try_parsing(true));
-        let merged = builder.build().map_err(|error| vec![bad(&error.to_string(), file)])?;
+        let merged = merged(file)?;
         let faults = unknown::faults(&merged, file);
-        if !faults.is_empty() {
-            return Err(faults);
+        if faults.is_empty() { Self::read(merged.cache, file, data) } else { Err(faults) }
+    }
+
+    /// What can be read of layers with unknown keys: those are left out, and their faults come beside it. For looking at a
+    /// hub that cannot start.
+    pub fn load_known(file: Option<&Path>, data: Option<&Path>) -> (Option<Self>, Vec<Fault>) {
+        let merged = match merged(file) {
+            Ok(merged) => merged,
+            Err(faults) => return (None, faults),
+        };
+        let mut faults = unknown::faults(&merged, file);
+        match Self::read(unknown::without(merged.cache), file, data) {
+            Ok(config) => (Some(config), faults),
+            Err(more) => {
+                faults.extend(more);
+                (None, faults)
+            }
         }
-        let mut config: Self = merged.try_deserialize().map_err(|error| vec![bad(&error.to_string(), file)])?;
+    }
+
+    fn read(values: config::Value, file: Option<&Path>, data: Option<&Path>) -> Result<Self, Vec<Fault>> {
+        let mut config: Self = values.try_deserialize().map_err(|error| vec![bad(&error.to_string(), file)])?;
         if let Some(data) = data {
             config.hub.data = data.to_owned();
         }
@@ -148,6 +169,7 @@ impl Config {
             (self.bus.kind == BusKind::Rabbitmq && self.bus.url.is_empty(), "bus.url", "amqp://user:password@host:5672/vhost"),
             (self.lake.batch == 0, "lake.batch", "1 or more"),
             (self.router.batch == 0, "router.batch", "1 or more"),
+            (!(0.0..=1.0).contains(&self.traces.share), "traces.share", "0 to 1"),
         ];
         let wrong = rules.into_iter().filter(|(wrong, ..)| *wrong);
         wrong.map(|(_, key, expected)| bad(&format!("`{key}` does not make sense"), file).expected(expected)).collect()
@@ -178,6 +200,19 @@ impl Config {
     pub fn key_file(&self) -> PathBuf {
         if self.keys.file.as_os_str().is_empty() { self.hub.data.join("keys.toml") } else { self.keys.file.clone() }
     }
+}
+
+/// All layers but the flags, one over the other.
+fn merged(file: Option<&Path>) -> Result<config::Config, Vec<Fault>> {
+    let mut builder = config::Config::builder().add_source(File::from_str(DEFAULTS, FileFormat::Toml));
+    if let Some(path) = file {
+        builder = builder.add_source(File::from(path).format(FileFormat::Toml));
+    }
+    builder.add_source(environment()).build().map_err(|error| vec![bad(&error.to_string(), file)])
+}
+
+fn environment() -> Environment {
+    Environment::with_prefix("CIVILHUB").prefix_separator("__").separator("__").try_parsing(true)
 }
 
 fn bad(message: &str, file: Option<&Path>) -> Fault {

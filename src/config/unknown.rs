@@ -26,6 +26,20 @@ pub(super) fn faults(merged: &config::Config, file: Option<&Path>) -> Vec<Fault>
     faults
 }
 
+/// The values without unknown keys.
+pub(super) fn without(mut values: Value) -> Value {
+    let known: toml::Table = toml::from_str(DEFAULTS).unwrap_or_default();
+    if let ValueKind::Table(sections) = &mut values.kind {
+        sections.retain(|section, _| known.contains_key(section));
+        for (section, value) in sections.iter_mut().filter(|(section, _)| *section != "env") {
+            if let (ValueKind::Table(keys), Some(table)) = (&mut value.kind, known.get(section).and_then(toml::Value::as_table)) {
+                keys.retain(|key, _| table.contains_key(key));
+            }
+        }
+    }
+    values
+}
+
 fn sections(merged: &config::Config) -> Vec<(String, Value)> {
     match merged.cache.clone().kind {
         ValueKind::Table(table) => {

@@ -219,11 +219,16 @@ pub async fn count(store: &Store, filter: &Filter, states: &str) -> Result<i64, 
 pub async fn masked_body(store: &Store, keys: &Keys, id: &str) -> Result<Value, Error> {
     let rows = store.read("SELECT body, code FROM dead WHERE id = $1", &[id.into()]).await?;
     let Some(bytes) = rows.first().and_then(|row| keys.open(&row.text(0))) else { return Ok(Value::Null) };
-    let Ok(mut body) = serde_json::from_slice::<Value>(&bytes) else {
-        return Ok(json!(format!("{} bytes that are not JSON", bytes.len())));
-    };
     // Of what is no event the attributes are not to be trusted either.
     let is_event = rows.first().is_some_and(|row| row.text(1) != crate::router::NOT_AN_EVENT.to_string());
+    Ok(masked(&bytes, is_event))
+}
+
+/// A message for human eyes, as in [`masked_body`].
+pub fn masked(bytes: &[u8], is_event: bool) -> Value {
+    let Ok(mut body) = serde_json::from_slice::<Value>(bytes) else {
+        return json!(format!("{} bytes that are not JSON", bytes.len()));
+    };
     match body.pointer_mut("/data/record").filter(|_| is_event) {
         Some(record) => mask(record),
         None => mask(&mut body),
@@ -232,7 +237,7 @@ pub async fn masked_body(store: &Store, keys: &Keys, id: &str) -> Result<Value, 
     if let Some(subject) = body.get_mut("subject").filter(|subject| subject.is_string()) {
         *subject = json!(blank_numbers(subject.as_str().unwrap_or_default()));
     }
-    Ok(body)
+    body
 }
 
 /// Keeps the shape and the length of texts, nothing of their content.

@@ -1,15 +1,30 @@
 //! What the metrics tell of a receiver.
 
 use super::{
-    Outcome,
+    Delivery, Outcome,
     lane::{Lane, circuit::State},
 };
-use crate::telemetry::record;
+use crate::telemetry::{
+    export::{self, Lap},
+    record,
+};
 
 /// Notes the outcomes of one call, and how the circuit stands after it.
 pub(super) fn offered(lane: &Lane, outcomes: &[Outcome]) {
     record::deliveries(lane.subscription(), outcomes.iter().map(word));
     circuit(lane);
+}
+
+/// The same for the collector of traces; a delivery that is offered again is told of when it has ended.
+pub(super) fn traced(lane: &Lane, deliveries: &[Delivery], outcomes: &[Outcome], lap: Lap) {
+    for (delivery, outcome) in deliveries.iter().zip(outcomes) {
+        let fault = match outcome {
+            Outcome::Delivered { .. } => None,
+            Outcome::Refused(fault) => Some(fault.code),
+            Outcome::Unavailable { .. } => continue,
+        };
+        export::delivered(lane.subscription(), &delivery.event, &delivery.id, fault, lap);
+    }
 }
 
 /// Notes how the circuit stands.

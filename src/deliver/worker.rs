@@ -31,6 +31,7 @@ use crate::{
     ledger::{Entry, Kind, arrival, chain::Chain},
     store::{Error, Store, Tx},
     telemetry::{
+        export::{self, Lap},
         record,
         stage::{self, Stage},
     },
@@ -201,7 +202,9 @@ impl Worker {
         let (held_since, mut waited) = (Instant::now(), false);
         loop {
             let wait = self.attempt(&mut items).await;
+            let lap = Lap::begin();
             self.commit(chain, &items).await?;
+            self.trace_receipts(&items, lap.end());
             match wait {
                 Some(wait) if !cancel.is_cancelled() && held_since.elapsed() < HOLD => {
                     // What was proven must not be proven again in the next round.
@@ -276,7 +279,9 @@ impl Worker {
             .subscription(&self.subscription)
             .records(due.len())
             .first(deliveries.first().map(|first| &first.event));
+        let lap = Lap::begin();
         let outcomes = step.run(self.lane.deliver(&deliveries)).await;
+        measure::traced(&self.lane, &deliveries, &outcomes, lap.end());
         measure::offered(&self.lane, &outcomes);
         let mut wait = None;
         for (index, outcome) in due.into_iter().zip(outcomes) {
@@ -290,6 +295,11 @@ impl Worker {
             }
         }
         wait
+    }
+
+    fn trace_receipts(&self, items: &[Item], lap: Lap) {
+        let proven = items.iter().filter(|item| matches!(item.state, Step::Delivered(_)));
+        export::receipts(&self.subscription, proven.map(|item| (&item.delivery.event, &item.delivery.id)), lap);
     }
 
     /// Receipts, counts, dead letters and ledger of what has been decided, in one transaction.

@@ -61,10 +61,7 @@ impl Plans {
     /// Reads schemas, partners and adapters; every fault of all of them.
     pub fn load(config: &Config, keys: &Keys, secrets: Secrets) -> Result<Self, Vec<Fault>> {
         let mut faults = Vec::new();
-        let codes = |list: &str, code: &str| {
-            CodeLists::embedded().get(list).map(|list| list.find(code).is_some_and(|entry| entry.code == code))
-        };
-        let registry = SchemaRegistry::load(&config.paths.schemas, Arc::new(codes)).map_err(|found| faults.extend(found)).ok();
+        let registry = registry(config).map_err(|found| faults.extend(found)).ok();
         let agreements = registry
             .as_ref()
             .and_then(|registry| agreements(config, keys, secrets, registry).map_err(|found| faults.extend(found)).ok());
@@ -79,8 +76,16 @@ impl Plans {
     }
 }
 
+/// The schemas, checked against the code lists of the program.
+pub(crate) fn registry(config: &Config) -> Result<SchemaRegistry, Vec<Fault>> {
+    let codes = |list: &str, code: &str| {
+        CodeLists::embedded().get(list).map(|list| list.find(code).is_some_and(|entry| entry.code == code))
+    };
+    SchemaRegistry::load(&config.paths.schemas, Arc::new(codes))
+}
+
 /// The adapters of the systems that the configuration names; all of them if it names none.
-fn connected(
+pub(crate) fn connected(
     adapters: Vec<Arc<AdapterSpec>>,
     systems: &[String],
     file: Option<&Path>,
@@ -149,7 +154,12 @@ pub fn person_index(store: &Store, keys: &Keys) -> Result<StoreIndex, Fault> {
     StoreIndex::new(store.clone(), IdentityKeys::new(keys.derive("identity"), keys.aes))
 }
 
-fn agreements(config: &Config, keys: &Keys, secrets: Secrets, registry: &SchemaRegistry) -> Result<Agreements, Vec<Fault>> {
+pub(crate) fn agreements(
+    config: &Config,
+    keys: &Keys,
+    secrets: Secrets,
+    registry: &SchemaRegistry,
+) -> Result<Agreements, Vec<Fault>> {
     let env = config.env.clone();
     let govern = GovernKeys::new(keys.derive("govern"))
         .with_lookup(move |name| env.get(name).cloned().or_else(|| std::env::var(name).ok()).or_else(|| secrets.stand_in()));

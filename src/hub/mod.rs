@@ -6,4 +6,5 @@ mod upkeep;
 mod watch;
 
 pub use build::{Hub, Plans, Secrets, person_index};
+pub(crate) use build::{agreements, connected, registry};
 pub use roles::{Role, Running, depths};

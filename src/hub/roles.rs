@@ -37,7 +37,7 @@ use crate::{
     error::Fault,
     govern::partner::{Partner, Transport},
     router::Router,
-    telemetry::{age::Ages, label},
+    telemetry::{age::Ages, label, record},
 };
 
 /// What a process does; any number of processes may do the same.
@@ -51,6 +51,17 @@ pub enum Role {
 }
 
 impl Role {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Adapters => "adapters",
+            Self::Router => "router",
+            Self::Deliver => "deliver",
+            Self::Api => "api",
+        }
+    }
+
     fn covers(self, role: Self) -> bool {
         self == Self::All || self == role
     }
@@ -176,6 +187,7 @@ impl Running {
                 Ok(objects) => {
                     let idle = Arc::new(AtomicBool::new(false));
                     self.idle.push(Arc::clone(&idle));
+                    record::source_schedule(&spec.slug, spec.every);
                     self.tasks
                         .spawn(Poller { objects, spec: Arc::clone(&spec), shared: self.shared(), every: spec.every, idle }.run());
                 }

@@ -18,6 +18,7 @@ use crate::{
     ledger::chain::Chain,
     store::Error,
     telemetry::{
+        export::Lap,
         record,
         stage::{self, Stage, Step},
     },
@@ -109,6 +110,7 @@ async fn handle(
     trial: &Trial,
     cancel: &CancellationToken,
 ) -> Result<Vec<Item>, Error> {
+    let lap = Lap::begin();
     let mut items: Vec<Item> = Vec::with_capacity(part.len());
     for index in part.clone() {
         items.push(match trial.culprit(index) {
@@ -126,6 +128,7 @@ async fn handle(
     }
     commit(&router.store, &router.keys, chain, &items).await?;
     measure::routed(&items);
+    measure::traced(&items, lap.end());
     attempt::forget(&router.store, "route", &batch[part]).await?;
     Ok(items)
 }

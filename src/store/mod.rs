@@ -21,6 +21,8 @@ use sqlx::{
 };
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+pub mod health;
+
 use crate::{
     error::{Code, Fault},
     telemetry::record,
@@ -37,6 +39,9 @@ const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// How often, and after which pause, a migration that another process disturbed is tried.
 const MIGRATION_TRIES: u32 = 20;
 const MIGRATION_PAUSE: Duration = Duration::from_millis(100);
+
+/// The tables, step by step.
+static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
 /// Why the store failed.
 #[derive(Debug, thiserror::Error)]
@@ -203,7 +208,7 @@ impl Store {
     pub async fn migrate(&self) -> Result<(), Error> {
         let mut tries = 1;
         loop {
-            match sqlx::migrate!("./migrations").run(&self.pool).await {
+            match MIGRATOR.run(&self.pool).await {
                 Ok(()) => return Ok(()),
                 // SQLite has no lock for migrations: of two at once one fails at a step, which is rolled back, and finds it
                 // done when it looks again.

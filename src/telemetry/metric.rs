@@ -68,6 +68,7 @@ metrics! {
     RecordsPublished = Counter "civilhub_records_published_total" [System] "Records that the bus has confirmed; a batch that is published again counts again";
     SourceFailures = Counter "civilhub_source_failures_total" [System] "Turns in which a source could not be read to its end, its batch not confirmed or its position not stored";
     SourceLastSuccess = Gauge "civilhub_source_last_success_timestamp_seconds" [System] "When every object of a source was last read to its end, in seconds since 1970";
+    SourceSchedule = Gauge "civilhub_source_schedule_seconds" [System] "How often a polled source is read, by its adapter";
     LoadsHeld = Gauge "civilhub_full_loads_held" [System] "Full loads that wait for somebody's decision because too much vanished or some rows could not be read";
     RecordsRouted = Counter "civilhub_records_routed_total" [System, Outcome] "Records that the router decided about: dispatched, rejected, parked, superseded, duplicate, or seen before (a repeat of the bus)";
     Deliveries = Counter "civilhub_deliveries_total" [Subscription, Outcome] "Tries of deliveries: delivered, refused (parked with its key), or unavailable (the receiver cannot take anything; tried again)";
@@ -83,6 +84,7 @@ metrics! {
     QueueOldest = Gauge "civilhub_queue_oldest_seconds" [Queue] "Age of the oldest message of a queue, derived from arrivals and departures, not measured; 0 when it is empty";
     CircuitState = Gauge "civilhub_circuit_state" [Subscription] "Circuit of a receiver: 0 closed, 1 half-open, 2 open";
     DependencyUp = Gauge "civilhub_dependency_up" [Dependency] "1 if store or bus answered within two seconds at the last look, else 0";
+    SpansDropped = Counter "civilhub_trace_spans_dropped_total" [] "Spans of traces that the collector did not take in time and that were given up; no record is touched by it";
     BuildInfo = Gauge "civilhub_build_info" [Version] "Always 1; the version is in the label";
     ResidentMemory = Gauge "process_resident_memory_bytes" [] "Resident memory of the process";
     OpenDescriptors = Gauge "process_open_fds" [] "Open file descriptors of the process";

@@ -54,6 +54,11 @@ pub fn source_read(system: &System) {
     set(Metric::SourceLastSuccess, vec![Value::system(system)], clock::millis() as f64 / 1000.0);
 }
 
+/// How often a source is read.
+pub fn source_schedule(system: &System, every: Duration) {
+    set(Metric::SourceSchedule, vec![Value::system(system)], every.as_secs_f64());
+}
+
 /// How many full loads of a system are held.
 pub fn loads_held(system: &System, loads: u64) {
     set(Metric::LoadsHeld, vec![Value::system(system)], loads as f64);
@@ -135,6 +140,11 @@ pub fn transaction(began: Instant) {
 pub fn queue(name: &str, messages: u64, oldest: Duration) {
     set(Metric::QueueMessages, vec![Value::queue(name)], messages as f64);
     set(Metric::QueueOldest, vec![Value::queue(name)], oldest.as_secs_f64());
+}
+
+/// Spans of traces were given up.
+pub fn spans_dropped(spans: u64) {
+    add(Metric::SpansDropped, Vec::new(), spans);
 }
 
 /// Whether `store` or `bus` answered.

@@ -1,7 +1,7 @@
 //! [`Step`]: one batch in one stage, as a span and as a time in the histogram.
 //!
-//! All spans of the hub are made here. Log lines within a span carry its fields; an exporter of traces (OTLP) is one more
-//! layer on the subscriber and needs nothing else: stage, trace id and counts are the fields of the span.
+//! All spans of the log are made here: log lines within a span carry its fields. The spans that a collector gets are made in
+//! [`super::export`], record by record.
 
 use std::time::Instant;
 

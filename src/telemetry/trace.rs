@@ -40,6 +40,11 @@ impl Context {
         self.0.get(3..35).unwrap_or_default()
     }
 
+    /// 16 hex digits.
+    pub fn span_id(&self) -> &str {
+        self.0.get(36..52).unwrap_or_default()
+    }
+
     /// As sent.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -69,7 +74,7 @@ pub fn hand_on(copy: &mut Event, delivery: &DeliveryId) {
 }
 
 /// Hashed, so that a receiver of one record does not see the occurrence of another.
-fn derive(what: &str, from: &str, bytes: usize) -> String {
+pub(super) fn derive(what: &str, from: &str, bytes: usize) -> String {
     let hash = Sha256::new().chain_update(what).chain_update("\n").chain_update(from).finalize();
     crate::envelope::id::unlike_numbers(&hash[..bytes])
 }

@@ -8,11 +8,14 @@
     reason = "a test fails by panicking, and so do its helpers"
 )]
 
+mod alerts;
 mod bus;
 mod cli;
 mod crash;
+mod daytwo;
 mod deliver;
 mod demo;
+mod doctor;
 mod hostile;
 mod identity;
 mod kit;
@@ -29,3 +32,4 @@ mod store;
 mod support;
 mod telemetry;
 mod tidy;
+mod traces;

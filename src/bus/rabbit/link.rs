@@ -61,6 +61,16 @@ impl Live {
         opened
     }
 
+    /// Whether the broker takes no messages for now.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.connection.status().blocked()
+    }
+
+    /// Says goodbye to the broker.
+    pub(super) async fn close(&self) {
+        let _ = timeout(self.call_limit, self.connection.close(200, "bye".into())).await;
+    }
+
     /// A channel that publishes, for one batch: it is free again when the answer is dropped.
     pub(super) async fn publishing(&self, turn: usize) -> Result<Publishing<'_>, Error> {
         let free = self.publishing.iter().find_map(|slot| slot.try_lock().ok());
@@ -220,7 +230,7 @@ async fn retire(live: Arc<Live>, stop: &CancellationToken, limit: Duration) {
 }
 
 /// Dials. After a failure a cheap greeting comes first: a stopped broker would hold a thread of lapin for as long as it is stopped.
-async fn connect(dial: &Dial, greet_first: bool) -> Result<(Live, watch::Sender<bool>), Error> {
+pub(super) async fn connect(dial: &Dial, greet_first: bool) -> Result<(Live, watch::Sender<bool>), Error> {
     if greet_first && dial.uri.scheme == AMQPScheme::AMQP {
         greet(&dial.uri, dial.connect_limit).await.map_err(|error| Error::Unreachable(error.to_string()))?;
     }

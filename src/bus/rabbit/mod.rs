@@ -20,8 +20,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{Bus, Confirm, Consumer, Depth, Error, Message, Queue, Topology};
 
 mod consumer;
+pub mod health;
 mod link;
 mod publish;
+pub mod tap;
 mod topology;
 
 use self::{

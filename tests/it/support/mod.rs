@@ -10,6 +10,7 @@ use std::{
 use tokio::process::Command;
 
 pub mod broker;
+pub mod collector;
 pub mod hub;
 pub mod mariadb;
 pub mod postgres;
