@@ -17,6 +17,7 @@ mod output;
 mod probe;
 mod schema;
 mod serve;
+mod settle;
 mod simulate;
 mod trace;
 
@@ -94,6 +95,8 @@ enum Command {
     Ledger(ledger::Args),
     /// Link records of people, and learn how.
     Identity(identity::Args),
+    /// Medical assistance: what aid is due, and settlement.
+    Settle(settle::Args),
     /// Write the legacy exports of a simulated province.
     Simulate(simulate::Args),
     /// Measure the hub.
@@ -144,6 +147,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Books(args) => books::run(&global, args).await,
         Command::Ledger(args) => ledger::run(&global, args).await,
         Command::Identity(args) => identity::run(args),
+        Command::Settle(args) => settle::run(&global, args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Bench(args) => bench::run(&global, args).await,
         Command::Migrate => migrate(&global).await,

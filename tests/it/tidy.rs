@@ -98,6 +98,8 @@ fn modules_use_only_what_they_may() {
         ("router", "attempt bus clock config dead domain envelope error govern identity json ledger schema store telemetry"),
         // `govern::partner` says how a partner is reached.
         ("deliver", "attempt bus clock config dead domain envelope error govern json ledger schema store telemetry"),
+        // `case` reads what people write, `service` keeps it.
+        ("settle", "clock domain error json store telemetry"),
         ("simulate", "clock domain error"),
         ("api", "*"),
         ("hub", "*"),
