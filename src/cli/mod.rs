@@ -19,6 +19,7 @@ mod schema;
 mod serve;
 mod settle;
 mod simulate;
+mod supervise;
 mod trace;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -97,6 +98,8 @@ enum Command {
     Identity(identity::Args),
     /// Medical assistance: what aid is due, and settlement.
     Settle(settle::Args),
+    /// Rules over what is known of persons, and the alerts they raise.
+    Supervise(supervise::Args),
     /// Write the legacy exports of a simulated province.
     Simulate(simulate::Args),
     /// Measure the hub.
@@ -148,6 +151,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Ledger(args) => ledger::run(&global, args).await,
         Command::Identity(args) => identity::run(args),
         Command::Settle(args) => settle::run(&global, args).await,
+        Command::Supervise(args) => supervise::run(&global, args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Bench(args) => bench::run(&global, args).await,
         Command::Migrate => migrate(&global).await,

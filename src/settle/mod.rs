@@ -1,8 +1,9 @@
 //! Medical assistance: what aid is due, and one-stop settlement at the window.
 //!
-//! [`policy`] computes, [`case`] reads what is to be computed.
+//! [`policy`] computes, [`case`] reads what is to be computed, [`desk`] settles on the store.
 
 pub mod case;
+pub mod desk;
 pub mod policy;
 
 use crate::error::Code;

@@ -95,11 +95,17 @@ fn modules_use_only_what_they_may() {
         ("attempt", "bus error store telemetry"),
         ("adapter", "bus clock config dead domain envelope error json ledger store telemetry"),
         // `attempt` and `dead` are shared by router and lanes.
-        ("router", "attempt bus clock config dead domain envelope error govern identity json ledger schema store telemetry"),
+        (
+            "router",
+            "attempt bus cases clock config dead domain envelope error facts govern identity json ledger schema store telemetry",
+        ),
+        ("cases", "clock domain error"),
+        ("facts", "clock config domain envelope store"),
+        // Conditions of rules are programs of the kind that maps rows.
+        ("supervise", "adapter clock config domain envelope error facts store"),
         // `govern::partner` says how a partner is reached.
         ("deliver", "attempt bus clock config dead domain envelope error govern json ledger schema store telemetry"),
-        // `case` reads what people write, `service` keeps it.
-        ("settle", "clock domain error json store telemetry"),
+        ("settle", "clock config domain envelope error store"),
         ("simulate", "clock domain error"),
         ("api", "*"),
         ("hub", "*"),

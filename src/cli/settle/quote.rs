@@ -90,7 +90,7 @@ fn moved(mut fault: Fault, pointer: &str) -> Fault {
     fault
 }
 
-fn read(path: &std::path::Path) -> Result<Vec<u8>, Fault> {
+pub(super) fn read(path: &std::path::Path) -> Result<Vec<u8>, Fault> {
     let bytes = if path.to_str() == Some("-") {
         let mut bytes = Vec::new();
         std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
