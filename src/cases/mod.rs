@@ -167,7 +167,10 @@ mod tests {
                     } else if from == to {
                         assert_eq!(verdict, Verdict::Same, "{name}: {from}");
                     } else {
-                        assert!(matches!(verdict, Verdict::Illegal | Verdict::Skipped(2..)), "{name}: {from} -> {to}: {verdict:?}");
+                        assert!(
+                            matches!(verdict, Verdict::Illegal | Verdict::Skipped(2..)),
+                            "{name}: {from} -> {to}: {verdict:?}"
+                        );
                         illegal += 1;
                     }
                 }

@@ -113,7 +113,10 @@ fn within(machine: &Machine, steps: &Value, field: &str, list: &'static str) -> 
         })
         .collect();
     let judged = steps.windows(2).filter_map(|pair| step(machine, &pair[0], &pair[1]));
-    judged.filter(|flag| flag.code == ILLEGAL_STEP || flag.code == PUBLICITY_SHORT).map(|flag| Flag { field: list, ..flag }).collect()
+    judged
+        .filter(|flag| flag.code == ILLEGAL_STEP || flag.code == PUBLICITY_SHORT)
+        .map(|flag| Flag { field: list, ..flag })
+        .collect()
 }
 
 /// The publicity as the case states it; both days count.
@@ -168,7 +171,8 @@ mod tests {
         assert_eq!(rules("assistance-case", &stated("2017-07-06"), "2017-07-20", None), ["publicity-short"]);
         assert!(rules("assistance-case", &stated("2017-07-07"), "2017-07-20", None).is_empty());
         // The day since which it is up is kept while other fields change.
-        let (still, _) = watch("assistance-case", &json!({ "status": "REVIEW_PUBLICITY" }), "2017-07-05T09:00:00+08:00", Some(&before));
+        let (still, _) =
+            watch("assistance-case", &json!({ "status": "REVIEW_PUBLICITY" }), "2017-07-05T09:00:00+08:00", Some(&before));
         assert_eq!(still, Some(before));
     }
 

@@ -134,8 +134,7 @@ async fn backtest(global: &Global, file: &PathBuf, format: output::Format) -> an
     })?;
     let rule = Rule::parse(&text, &file.display().to_string()).map_err(Faults)?;
     let id = rule.form.id.clone();
-    let Found { alerts, failed, looked } =
-        engine(global, vec![rule]).await?.backtest().await.map_err(|error| error.fault())?;
+    let Found { alerts, failed, looked } = engine(global, vec![rule]).await?.backtest().await.map_err(|error| error.fault())?;
     let alerts: Vec<Alert> = alerts.into_values().collect();
     let money: i64 = alerts.iter().map(|alert| alert.amount).sum();
     let failed: Vec<&Fault> = failed.values().collect();

@@ -63,8 +63,20 @@ pub async fn file(tx: &mut Tx, alerts: &[Alert]) -> Result<(), Error> {
         .values()
         .map(|alert| {
             json!([
-                alert.id, alert.rule, alert.severity, alert.owner, alert.person_key, alert.dataset, alert.system, alert.subject,
-                alert.division, alert.object_id, alert.event_id, alert.evidence.to_string(), alert.amount, at
+                alert.id,
+                alert.rule,
+                alert.severity,
+                alert.owner,
+                alert.person_key,
+                alert.dataset,
+                alert.system,
+                alert.subject,
+                alert.division,
+                alert.object_id,
+                alert.event_id,
+                alert.evidence.to_string(),
+                alert.amount,
+                at
             ])
         })
         .collect();
@@ -155,6 +167,7 @@ pub async fn counts(store: &Store) -> Result<Vec<(String, String, i64, i64)>, Er
 /// # Errors
 /// When the store fails.
 pub async fn suppress(store: &Store, id: &str, reason: &str) -> Result<bool, Error> {
-    let sql = "UPDATE alert SET state = 'suppressed', reason = $2, changed_at = $3 WHERE id = $1 AND state IN ('open', 'suppressed')";
+    let sql =
+        "UPDATE alert SET state = 'suppressed', reason = $2, changed_at = $3 WHERE id = $1 AND state IN ('open', 'suppressed')";
     Ok(store.write(sql, &[id.into(), reason.into(), clock::millis().into()]).await? > 0)
 }

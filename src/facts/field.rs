@@ -7,8 +7,21 @@ pub const FIELDS: [(&str, &[&str]); 11] = [
     (
         "assistance-case",
         &[
-            "case_no", "category", "status", "apply_date", "decision_date", "self_care", "support_mode", "near_relative",
-            "publicity_from", "publicity_to", "begin_month", "end_month", "amount_month", "covered_count", "history",
+            "case_no",
+            "category",
+            "status",
+            "apply_date",
+            "decision_date",
+            "self_care",
+            "support_mode",
+            "near_relative",
+            "publicity_from",
+            "publicity_to",
+            "begin_month",
+            "end_month",
+            "amount_month",
+            "covered_count",
+            "history",
         ],
     ),
     ("assistance-payment", &["purpose", "period", "amount", "status", "payee_name", "case_no", "return_code"]),
@@ -31,7 +44,9 @@ pub fn fields_of(dataset: &str) -> Option<&'static [&'static str]> {
 /// Without what rules have no use for: of a history the steps, of a target the place.
 pub(super) fn slim(field: &str, value: &Value) -> Value {
     match field {
-        "history" => value.as_array().into_iter().flatten().map(|step| json!({ "step": step["step"], "at": step["at"] })).collect(),
+        "history" => {
+            value.as_array().into_iter().flatten().map(|step| json!({ "step": step["step"], "at": step["at"] })).collect()
+        }
         "target" => json!({ "division_code": value["division_code"] }),
         _ => value.clone(),
     }

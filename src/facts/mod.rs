@@ -78,7 +78,9 @@ fn links(event: &Event, persons: &[String], hash: &KeyedHash) -> Vec<(&'static s
     links.extend(text("case_no").map(|case| ("case", short(case))));
     links.extend(record["case_nos"].as_array().into_iter().flatten().filter_map(Value::as_str).map(|case| ("case", short(case))));
     links.extend(text("account_no").map(|account| ("account", hash.hex(account))));
-    links.extend(text("account_ref").and_then(|account| account.strip_prefix("account:")).map(|hash| ("account", hash.to_owned())));
+    links.extend(
+        text("account_ref").and_then(|account| account.strip_prefix("account:")).map(|hash| ("account", hash.to_owned())),
+    );
     links.sort();
     links.dedup();
     links
@@ -109,7 +111,17 @@ pub async fn store(tx: &mut Tx, keys: &Keys, facts: &[Fact]) -> Result<(), Error
         .iter()
         .map(|fact| {
             let body = keys.seal(fact.body.to_string().as_bytes());
-            json!([fact.object_id, fact.dataset, fact.system, fact.subject, fact.division, fact.event_id, fact.sequence, body, at])
+            json!([
+                fact.object_id,
+                fact.dataset,
+                fact.system,
+                fact.subject,
+                fact.division,
+                fact.event_id,
+                fact.sequence,
+                body,
+                at
+            ])
         })
         .collect();
     tx.execute(

@@ -18,13 +18,7 @@ use crate::{
 };
 
 /// Makes the fates of a batch durable. Nothing is acked before this returns.
-pub(crate) async fn commit(
-    store: &Store,
-    keys: &Keys,
-    hash: &KeyedHash,
-    chain: &mut Chain,
-    items: &[Item],
-) -> Result<(), Error> {
+pub(crate) async fn commit(store: &Store, keys: &Keys, hash: &KeyedHash, chain: &mut Chain, items: &[Item]) -> Result<(), Error> {
     let result = try_commit(store, keys, hash, chain, items).await;
     match result {
         Ok(()) => chain.committed(),

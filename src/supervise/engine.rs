@@ -146,8 +146,13 @@ impl Engine {
         let mut runtime = MapRuntime::new(&KeyedHash::new(&self.keys.hmac), clock::now());
         let mut found = Found::default();
         for unit in &batch.units {
-            let present: FxHashSet<&str> =
-                unit.facts.iter().map(|(place, _)| &batch.facts[*place]).filter(|fact| !fact.deleted).map(|fact| fact.dataset.as_str()).collect();
+            let present: FxHashSet<&str> = unit
+                .facts
+                .iter()
+                .map(|(place, _)| &batch.facts[*place])
+                .filter(|fact| !fact.deleted)
+                .map(|fact| fact.dataset.as_str())
+                .collect();
             let rules: Vec<&Rule> = self.rules.iter().filter(|rule| present.contains(rule.form.of.as_str())).collect();
             if !rules.is_empty() {
                 judge_unit(&rules, batch, unit, &mut runtime, &mut found);

@@ -59,10 +59,8 @@ pub(in crate::cli) async fn run(global: &Global, args: &Args) -> anyhow::Result<
 
 fn table(measured: &Measured) -> comfy_table::Table {
     let times = |p50: f64, p99: f64| (format!("{p50:.2}"), format!("{p99:.2}"));
-    let (quote, settle) = (
-        times(measured.quote_p50_ms, measured.quote_p99_ms),
-        times(measured.settle_p50_ms, measured.settle_p99_ms),
-    );
+    let (quote, settle) =
+        (times(measured.quote_p50_ms, measured.quote_p99_ms), times(measured.settle_p50_ms, measured.settle_p99_ms));
     let rows = [
         ["settlements".to_owned(), measured.settlements.to_string()],
         ["reversals".to_owned(), measured.reversals.to_string()],

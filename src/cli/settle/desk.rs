@@ -130,7 +130,9 @@ async fn one(desk: &Desk, request: &Value) -> Result<Value, Fault> {
         "query" => {
             let found = desk.query(&text("idem_key")?).await.map_err(|error| error.fault())?;
             shown(&found.ok_or_else(|| {
-                Fault::new(NOT_FOUND, "nothing was done under this key").at_pointer("/idem_key").hint("send the same request again")
+                Fault::new(NOT_FOUND, "nothing was done under this key")
+                    .at_pointer("/idem_key")
+                    .hint("send the same request again")
             })?)
         }
         _ => {
@@ -142,9 +144,9 @@ async fn one(desk: &Desk, request: &Value) -> Result<Value, Fault> {
 
 fn text(object: &Map<String, Value>, field: &str) -> Result<String, Fault> {
     let given = object.get(field).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
-    given.map(str::to_owned).ok_or_else(|| {
-        Fault::new(crate::settle::MISSING, "a needed field is missing").at_pointer(format!("/{field}"))
-    })
+    given
+        .map(str::to_owned)
+        .ok_or_else(|| Fault::new(crate::settle::MISSING, "a needed field is missing").at_pointer(format!("/{field}")))
 }
 
 pub(super) async fn reconcile(global: &Global, args: &Reconcile) -> anyhow::Result<ExitCode> {

@@ -97,7 +97,8 @@ impl Desk {
     }
 
     async fn note(&self, institution: &str, date: &str, compared: &[(Line, i64, i64)]) -> Result<(), Error> {
-        let rows: Vec<Value> = compared.iter().map(|(line, hub, site)| json!([line.idem_key, line.result.word(), hub, site])).collect();
+        let rows: Vec<Value> =
+            compared.iter().map(|(line, hub, site)| json!([line.idem_key, line.result.word(), hub, site])).collect();
         let rows = Value::Array(rows).to_string();
         let mut tx = self.store.begin().await?;
         tx.execute(

@@ -84,7 +84,9 @@ fn may(status: &str, approved: bool) -> Result<(), Fault> {
     match status {
         "SETTLED" => Ok(()),
         "RECONCILED" if approved => Ok(()),
-        "RECONCILED" => Err(Fault::new(NOT_REVERSIBLE, "the settlement is reconciled").hint("the county has to approve the reversal")),
+        "RECONCILED" => {
+            Err(Fault::new(NOT_REVERSIBLE, "the settlement is reconciled").hint("the county has to approve the reversal"))
+        }
         _ => Err(Fault::new(NOT_REVERSIBLE, "the settlement is cleared").hint("an adjustment goes into the next statement")),
     }
 }

@@ -2,9 +2,7 @@
 
 use serde_json::json;
 
-use super::{
-    ALREADY_SETTLED, Computed, Desk, Error, KEY_REUSED, NOT_AS_PRESETTLED, Request, Settlement, Used, fen,
-};
+use super::{ALREADY_SETTLED, Computed, Desk, Error, KEY_REUSED, NOT_AS_PRESETTLED, Request, Settlement, Used, fen};
 use crate::{
     clock,
     error::Fault,
@@ -84,7 +82,8 @@ impl Desk {
             reverses: String::new(),
             repeated: false,
         };
-        let body = json!({ "person": request.person, "policy_version": version, "admit_date": clock::iso_date(request.admit_date) });
+        let body =
+            json!({ "person": request.person, "policy_version": version, "admit_date": clock::iso_date(request.admit_date) });
         let args: Vec<Arg> = vec![
             settlement.settle_no.as_str().into(),
             settlement.idem_key.as_str().into(),
@@ -144,7 +143,8 @@ fn repeated(first: &Row, content: &str) -> Result<Settlement, Fault> {
 
 /// A stay is settled as it was pre-settled; one-step services need no pre-settlement, but must equal one that was made.
 fn as_presettled(request: &Request, before: &[Row], content: &str, computed: &Computed) -> Result<(), Fault> {
-    let differs = |message: &'static str| Fault::new(NOT_AS_PRESETTLED, message).at_pointer("/input").hint("pre-settle again, then settle");
+    let differs =
+        |message: &'static str| Fault::new(NOT_AS_PRESETTLED, message).at_pointer("/input").hint("pre-settle again, then settle");
     match before.iter().find(|row| row.text(0) == "p") {
         Some(row) if row.text(1) != content => Err(differs("the amounts differ from the last pre-settlement")),
         Some(row) if row.int(7) != fen(computed.aid_pay) => Err(differs("the cap was used elsewhere since the pre-settlement")),

@@ -8,8 +8,8 @@ use time::Date;
 
 use super::{Start, System};
 use crate::simulate::Error;
-use crate::simulate::calendar::{age, days_before, moment, weekday, working_hour};
-use crate::simulate::faults::{self, Habits, Kind, Recorded};
+use crate::simulate::calendar::{age, compact, days_before, moment, weekday, working_hour};
+use crate::simulate::faults::{self, Habits, Kind, Outcome, Recorded};
 use crate::simulate::places::Places;
 use crate::simulate::population::{Family, Person};
 use crate::simulate::random::Random;
@@ -120,6 +120,10 @@ impl Marriage {
             ],
         )?;
         let spot = Spot { system: SLUG, object: OBJECT, file: DATABASE, key: &key, ..Spot::default() };
+        let good = kind.is_none_or(|kind| kind.outcome() == Outcome::Fixed) && !cancelled && matches!(business, "IA" | "IB");
+        if good && [man, woman].iter().any(|party| truth.known("member", party.who.no).is_some()) {
+            review(family, day, truth)?;
+        }
         truth.tell(&spot, Some((&man.who, &his.note())), kind)?;
         truth.appears(&woman.who, &spot, &hers.note())
     }
@@ -138,6 +142,23 @@ impl System for Marriage {
     async fn finish(self: Box<Self>, _places: &Places, _truth: &mut Truth) -> Result<(), Error> {
         self.tables.finish().await
     }
+}
+
+/// A marriage or divorce after the last change of a case that gets dibao (rule R4): one hit for each case.
+fn review(family: &Family, day: Date, truth: &mut Truth) -> Result<(), Error> {
+    let head = &family.members[0].who;
+    let urban = format!("{}{:010}", family.place.county(), family.no);
+    let cases =
+        [("urban-case", "urban-dibao", "DB_FAMILY", urban), ("rural-case", "rural-dibao", "T_HJXX", family.no.to_string())];
+    for (what, system, object, key) in cases {
+        let last = truth.known(what, head.no).map(str::to_owned);
+        let told = truth.known("R4", head.no).is_some();
+        if !told && last.is_some_and(|last| compact(day) > last) {
+            truth.makes_known("R4", head.no, "");
+            truth.alert("R4", head, &Spot { system, object, key: &key, ..Spot::default() })?;
+        }
+    }
+    Ok(())
 }
 
 /// A day on which he was 22 and she 20 and both were alive, for most couples before their thirties.
