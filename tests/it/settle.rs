@@ -178,3 +178,41 @@ async fn the_home_county_pays(db: Db) {
     assert_eq!(cleared.status, "CLEARED");
     assert_eq!(code(desk.reverse(&cleared.settle_no, "too late", true).await), NOT_REVERSIBLE);
 }
+
+/// `settle quote` as a user starts it.
+fn quote(input: &str) -> (Option<i32>, Vec<Value>) {
+    use std::io::Write;
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_civilhub"));
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["settle", "quote", "--input", "-"]);
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut running = command.spawn().unwrap();
+    running.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = running.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    (output.status.code(), text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+#[test]
+fn quotes_come_in_the_order_of_the_cases_and_a_bad_one_costs_only_itself() {
+    let file = include_str!("../fixtures/medaid/cases.json");
+    let (code, lines) = quote(file);
+    let cases: Value = serde_json::from_str(file).unwrap();
+    assert_eq!((code, lines.len()), (Some(0), 10));
+    for (line, case) in lines.iter().zip(cases["cases"].as_array().unwrap()) {
+        assert_eq!(line["name"], case["name"]);
+        for field in ["base", "eligible", "aid_pay", "personal_pay"] {
+            assert_eq!(line[field], case["expect"][field], "{field} of {}", case["name"]);
+        }
+    }
+    let good = r#"{"category": "DB", "service": "pharmacy", "input": {"total": 10, "in_scope": 10}}"#;
+    let (code, lines) = quote(good);
+    assert_eq!((code, lines.len(), lines[0]["aid_pay"].as_str()), (Some(0), 1, Some("10.00")));
+    let twice = r#"{"category": "DB", "service": "pharmacy", "input": {"total": 10, "total": 11, "in_scope": 10}}"#;
+    let (code, lines) = quote(&format!("[{good}, 5, {twice}, {good}]"));
+    assert_eq!((code, lines.len()), (Some(1), 4));
+    assert_eq!((lines[1]["error"]["code"].as_str(), lines[2]["error"]["code"].as_str()), (Some("CH-7202"), Some("CH-2052")));
+    assert_eq!(lines[2]["error"]["pointer"], "/input/total");
+    assert!(lines[0]["error"].is_null() && lines[3]["error"].is_null());
+    assert_eq!(quote("[]"), (Some(0), Vec::new()));
+    assert_eq!(quote("{").0, Some(1));
+}

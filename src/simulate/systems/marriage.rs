@@ -49,6 +49,8 @@ const HABITS: Habits = Habits { missing: 0, lower_case_x: true, gbk: true, padde
 const KNOWN: u64 = 4_500;
 /// Known couples of ten thousand that parted and married again.
 const AGAIN: u64 = 400;
+/// Couples of ten thousand in dibao that parted in the last weeks.
+const PARTED: u64 = 1_000;
 /// Known couples of ten thousand that lost a certificate.
 const REISSUED: u64 = 900;
 
@@ -81,6 +83,21 @@ impl Marriage {
             self.row(family, pair, "ICA", later(2, random), random, truth)?;
         }
         Ok(())
+    }
+
+    /// Some couples that get dibao parted in the last weeks: mostly after their case was looked at (rule R4).
+    fn parted(&mut self, family: &Family, truth: &mut Truth) -> Result<(), Error> {
+        let mut random = Random::new(self.start.seed, "parted", family.no);
+        let Some(head) = family.members.first() else { return Ok(()) };
+        let covered = ["urban-case", "rural-case"].iter().any(|case| truth.known(case, head.who.no).is_some());
+        let alive = |pair: &(&Person, &Person)| pair.0.died.is_none() && pair.1.died.is_none();
+        match status::couple(family).filter(alive).filter(|_| covered && random.chance(PARTED)) {
+            Some(pair) => {
+                let day = weekday(days_before(self.start.today, random.between(3, 30)));
+                self.row(family, pair, "IB", day, &mut random, truth)
+            }
+            None => Ok(()),
+        }
     }
 
     fn row(
@@ -136,6 +153,7 @@ impl System for Marriage {
         if let Some(pair) = status::couple(family).filter(|_| random.chance(KNOWN)) {
             self.couple(family, pair, &mut random, truth)?;
         }
+        self.parted(family, truth)?;
         self.tables.settle().await
     }
 
