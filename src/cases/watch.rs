@@ -6,8 +6,11 @@ use time::{Date, OffsetDateTime, format_description::well_known::Rfc3339};
 use super::{ILLEGAL_STEP, Machine, PUBLICITY_SHORT, SKIPPED_STEP, UNKNOWN_STATE, Verdict, machines};
 use crate::{clock, domain::date, error::Code};
 
+/// A dataset, its machine, and the list of steps with its field.
+type Watched = (&'static str, &'static str, Option<(&'static str, &'static str)>);
+
 /// Datasets with a machine: the field of the state, and the list of steps with its field, if there is one.
-pub const MACHINES: [(&str, &str, Option<(&str, &str)>); 7] = [
+pub const MACHINES: [Watched; 7] = [
     ("assistance-case", "dibao", Some(("history", "step"))),
     ("asset-query", "verification", None),
     ("medical-settlement", "settlement", None),

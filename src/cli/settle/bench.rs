@@ -22,7 +22,7 @@ pub(in crate::cli) struct Args {
     #[arg(long, default_value_t = 10)]
     seconds: u64,
     /// Patients, each seen by two hospitals at once.
-    #[arg(long, default_value_t = 500)]
+    #[arg(long, default_value_t = 100)]
     persons: u64,
     /// Callers at once.
     #[arg(long, default_value_t = 16)]

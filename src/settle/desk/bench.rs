@@ -120,7 +120,7 @@ fn request(number: u64, persons: u64, run_no: &str) -> Result<Request, Fault> {
         "division": "220105", "admit_date": "2017-07-03", "settled_on": "2017-07-03",
         "total": format!("{}.{:02}", amount / 100, amount % 100), "in_scope": format!("{}.{:02}", amount / 100, amount % 100),
     });
-    Request::read(object.as_object().unwrap_or(&serde_json::Map::new()))
+    Request::read(&object.as_object().cloned().unwrap_or_default())
 }
 
 /// Persons above the cap of chronic outpatients, and rows that do not equal the sum of their settlements.

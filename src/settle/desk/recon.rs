@@ -49,6 +49,9 @@ impl Outcome {
     }
 }
 
+/// Aid and status of a line on one side, if it has the line.
+type Side = Option<(i64, String)>;
+
 /// A compared line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Line {
@@ -80,7 +83,7 @@ impl Desk {
     /// # Errors
     /// A day file that names a line twice; the store.
     pub async fn reconcile(&self, institution: &str, date: &str, site: &[SiteLine]) -> Result<Report, Error> {
-        let mut lines: BTreeMap<String, (Option<(i64, String)>, Option<(i64, String)>)> = BTreeMap::new();
+        let mut lines: BTreeMap<String, (Side, Side)> = BTreeMap::new();
         for line in site {
             let entry = lines.entry(line.idem_key.clone()).or_default();
             if entry.1.replace((line.aid_pay, line.status.clone())).is_some() {
@@ -129,7 +132,7 @@ fn same_status(hub: &str, site: &str) -> bool {
     hub == site || site == "SETTLED" && matches!(hub, "RECONCILED" | "CLEARED")
 }
 
-fn compare(idem_key: String, hub: Option<(i64, String)>, site: Option<(i64, String)>) -> (Line, i64, i64) {
+fn compare(idem_key: String, hub: Side, site: Side) -> (Line, i64, i64) {
     let result = match (&hub, &site) {
         (Some(_), None) => Outcome::HubOnly,
         (None, _) => Outcome::SiteOnly,

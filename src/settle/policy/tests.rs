@@ -204,7 +204,7 @@ fn bill() -> impl Strategy<Value = (Amounts, usize)> {
 fn nth(number: usize) -> Rule {
     let policy = policy();
     let entry = &policy.rules[number % policy.rules.len()];
-    let home = (number % 2 == 0).then_some("220105");
+    let home = number.is_multiple_of(2).then_some("220105");
     policy.rule(&entry.category, &entry.service, home, DAY).unwrap()
 }
 

@@ -78,7 +78,7 @@ impl AssistOversight {
             Cell::Blank,
         ]);
         let spot = Spot { system: SLUG, object: "BA", file: &file, row, key: &recorded.number, parent: certificate };
-        let case = truth.known("urban-case", head.who.no).or(truth.known("rural-case", head.who.no)).is_some();
+        let case = truth.known("urban-case", head.who.no).or_else(|| truth.known("rural-case", head.who.no)).is_some();
         if case && kind.is_none_or(|kind| kind.outcome() == Outcome::Fixed) {
             truth.alert("R7", &child.who, &spot)?;
         }

@@ -167,8 +167,11 @@ fn payment(seed: u64, person: &Person, family: &Family, fen: u64, purpose: &'sta
 /// What rules can find in a payment: that its payee is dead (R1), that the account is another's (R8).
 fn found(person: &Person, payment: &Payment, truth: &Truth) -> [bool; 2] {
     let no = person.who.no;
-    let owner =
-        if payment.purpose == "UD" { truth.known("owner", no).and(truth.known("paid", no)) } else { truth.known("senior", no) };
+    let owner = if payment.purpose == "UD" {
+        truth.known("owner", no).and_then(|_| truth.known("paid", no))
+    } else {
+        truth.known("senior", no)
+    };
     let died = person.died.is_some_and(|day| Month::of(day) < payment.month);
     let stranger = payment.purpose == "UD" && STRANGERS.contains(&payment.payee.as_str()) && truth.known("paid", no).is_some();
     [died && owner.is_some() && truth.known("death", no).is_some(), stranger]

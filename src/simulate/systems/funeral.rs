@@ -141,10 +141,10 @@ impl System for Funeral {
     async fn family(&mut self, family: &Family, truth: &mut Truth) -> Result<(), Error> {
         let mut random = Random::new(self.start.seed, SLUG, family.no);
         for person in &family.members {
-            if let Some(died) = person.died {
-                if self.cremate(person, died, family, &mut random) {
-                    truth.makes_known("death", person.who.no, "");
-                }
+            if let Some(died) = person.died
+                && self.cremate(person, died, family, &mut random)
+            {
+                truth.makes_known("death", person.who.no, "");
             }
         }
         Ok(())
