@@ -1,4 +1,4 @@
-//! `civilhub bench pipeline|identity`
+//! `civilhub bench pipeline|identity|settle`
 
 use std::{path::Path, process::ExitCode, sync::Arc};
 
@@ -23,6 +23,8 @@ pub(super) struct Args {
 enum Command {
     /// Linking of people in memory, with the truth at hand.
     Identity(super::identity::bench::Args),
+    /// The settlement desk: two hospitals race for every cap.
+    Settle(super::settle::bench::Args),
     /// The two-hop road of a record, beside a bare relay with the same hops and confirms.
     Pipeline {
         #[arg(long, default_value_t = 50_000)]
@@ -54,6 +56,7 @@ struct Pair {
 pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode> {
     let (records, persons, amqp, store, format) = match args.command {
         Command::Identity(args) => return super::identity::bench::run(&args).await,
+        Command::Settle(args) => return super::settle::bench::run(global, &args).await,
         Command::Pipeline { records, persons, amqp, store, format } => (records, persons, amqp, store, format),
     };
     let config = global.config()?;

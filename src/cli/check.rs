@@ -7,8 +7,19 @@ use serde_json::json;
 use super::{Global, output};
 use crate::{
     config::keys::Keys,
+    error::Fault,
     hub::{Plans, Secrets},
+    settle::policy::Policy,
+    supervise::rule,
 };
+
+/// Faults of the policy and the rules.
+fn tables(global: &Global) -> Vec<Fault> {
+    let Ok(config) = global.config() else { return Vec::new() };
+    let mut faults = rule::load(&config.paths.rules).err().unwrap_or_default();
+    faults.extend(Policy::load(&config.paths.policies.join("medical-aid.json")).err());
+    faults
+}
 
 pub(super) fn run(global: &Global, format: output::Format) -> anyhow::Result<ExitCode> {
     let (summary, faults) = match global.config() {
@@ -22,6 +33,7 @@ pub(super) fn run(global: &Global, format: output::Format) -> anyhow::Result<Exi
             }
         },
     };
+    let faults: Vec<Fault> = faults.into_iter().chain(tables(global)).collect();
     if format.is_json() {
         output::json(&json!({ "checked": summary, "faults": faults }))?;
     } else if faults.is_empty() {

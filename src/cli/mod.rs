@@ -27,9 +27,11 @@ mod output;
 mod probe;
 mod schema;
 mod serve;
+mod settle;
 mod simulate;
 mod tap;
 mod top;
+mod supervise;
 mod trace;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -126,6 +128,10 @@ enum Command {
     Identity(identity::Args),
     /// One citizen's own view: what the hub holds, from whom, and who received it when.
     Citizen(citizen::Args),
+    /// Medical assistance: what aid is due, and settlement.
+    Settle(settle::Args),
+    /// Rules over what is known of persons, and the alerts they raise.
+    Supervise(supervise::Args),
     /// Write the legacy exports of a simulated province.
     Simulate(simulate::Args),
     /// Measure the hub.
@@ -183,6 +189,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Ledger(args) => ledger::run(&global, args).await,
         Command::Identity(args) => identity::run(&global, args).await,
         Command::Citizen(args) => citizen::run(&global, args).await,
+        Command::Settle(args) => settle::run(&global, args).await,
+        Command::Supervise(args) => supervise::run(&global, args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Bench(args) => bench::run(&global, args).await,
         Command::Migrate(args) => migrate::run(&global, args).await,

@@ -95,6 +95,8 @@ pub struct Paths {
     pub adapters: PathBuf,
     pub schemas: PathBuf,
     pub partners: PathBuf,
+    pub policies: PathBuf,
+    pub rules: PathBuf,
     pub inbox: PathBuf,
 }
 

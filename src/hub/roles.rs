@@ -34,9 +34,10 @@ use crate::{
     desk::notify,
     domain::keyed_hash::KeyedHash,
     envelope::SubscriptionId,
-    error::Fault,
+    error::{Fault, Faults},
     govern::partner::{Partner, Transport},
     router::Router,
+    supervise,
     telemetry::{age::Ages, label, record},
 };
 
@@ -156,6 +157,14 @@ impl Running {
         let router = Arc::new(hub.router());
         for partition in 0..hub.config.bus.partitions {
             self.tasks.spawn(Arc::clone(&router).run(partition, self.cancel.clone()));
+        }
+        match supervise::rule::load(&hub.config.paths.rules) {
+            Ok(rules) => {
+                let engine = supervise::engine::Engine::new(hub.store.clone(), hub.keys.clone(), rules);
+                self.tasks.spawn(engine.run(self.cancel.clone()));
+            }
+            // Records flow without supervision; what is due waits in the store.
+            Err(faults) => tracing::error!(error = %Faults(faults), "no supervision: the rules have faults"),
         }
         self.replays = true;
         self.tasks.spawn(replay::run(Arc::clone(&hub.bus), hub.store.clone(), hub.keys.clone(), self.cancel.clone()));

@@ -26,6 +26,8 @@ pub enum Kind {
     Rejected,
     /// Set aside with its key.
     Parked,
+    /// Passed on, but the step of its case was none that may be, or a publicity was too short.
+    Flagged,
     /// Older than what its source object already said.
     Superseded,
     /// The source said the same again.
@@ -46,6 +48,7 @@ impl Kind {
             Self::Delivered => "delivered",
             Self::Rejected => "rejected",
             Self::Parked => "parked",
+            Self::Flagged => "flagged",
             Self::Superseded => "superseded",
             Self::Duplicate => "duplicate",
             Self::Replayed => "replayed",

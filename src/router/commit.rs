@@ -5,10 +5,12 @@ use serde_json::{Value, json};
 use super::{
     Fate, Item,
     fence::{object_id, said},
+    supervise,
 };
 use crate::{
     config::keys::Keys,
     dead::{self, Letter, replay},
+    domain::keyed_hash::KeyedHash,
     envelope::Event,
     ledger::{Entry, Kind, chain::Chain},
     store::{Error, Store, Tx},
@@ -16,8 +18,8 @@ use crate::{
 };
 
 /// Makes the fates of a batch durable. Nothing is acked before this returns.
-pub(crate) async fn commit(store: &Store, keys: &Keys, chain: &mut Chain, items: &[Item]) -> Result<(), Error> {
-    let result = try_commit(store, keys, chain, items).await;
+pub(crate) async fn commit(store: &Store, keys: &Keys, hash: &KeyedHash, chain: &mut Chain, items: &[Item]) -> Result<(), Error> {
+    let result = try_commit(store, keys, hash, chain, items).await;
     match result {
         Ok(()) => chain.committed(),
         Err(_) => chain.reload(store).await?,
@@ -25,7 +27,7 @@ pub(crate) async fn commit(store: &Store, keys: &Keys, chain: &mut Chain, items:
     result
 }
 
-async fn try_commit(store: &Store, keys: &Keys, chain: &mut Chain, items: &[Item]) -> Result<(), Error> {
+async fn try_commit(store: &Store, keys: &Keys, hash: &KeyedHash, chain: &mut Chain, items: &[Item]) -> Result<(), Error> {
     let decided: Vec<&Item> = items.iter().filter(|item| !matches!(item.fate, Fate::Open | Fate::Seen)).collect();
     if decided.is_empty() {
         return Ok(());
@@ -34,6 +36,7 @@ async fn try_commit(store: &Store, keys: &Keys, chain: &mut Chain, items: &[Item
     count(&mut tx, &decided).await?;
     raise_fence(&mut tx, &decided).await?;
     name_persons(&mut tx, &decided).await?;
+    supervise::note(&mut tx, keys, hash, &decided).await?;
     let letters: Vec<Letter> = decided.iter().filter_map(|item| letter(item)).collect();
     dead::file(&mut tx, keys, &letters).await?;
     let entries: Vec<Entry> = decided.iter().flat_map(|item| entries(item)).collect();
@@ -100,16 +103,17 @@ async fn raise_fence(tx: &mut Tx, decided: &[&Item]) -> Result<(), Error> {
     let mut last = std::collections::BTreeMap::new();
     for item in decided.iter().filter(|item| matches!(item.fate, Fate::Dispatched(_) | Fate::Duplicate { later: true })) {
         let event = &item.event;
-        last.insert(object_id(event), json!([object_id(event), event.sequence, said(event), event.id.as_str()]));
+        last.insert(object_id(event), json!([object_id(event), event.sequence, said(event), event.id.as_str(), item.state]));
     }
     if last.is_empty() {
         return Ok(());
     }
     let rows: Vec<Value> = last.into_values().collect();
     tx.execute(
-        "INSERT INTO fence (object_id, sequence, said, event_id) \
-         SELECT value ->> 0, CAST(value ->> 1 AS BIGINT), value ->> 2, value ->> 3 FROM {rows} WHERE true \
-         ON CONFLICT (object_id) DO UPDATE SET sequence = excluded.sequence, said = excluded.said, event_id = excluded.event_id \
+        "INSERT INTO fence (object_id, sequence, said, event_id, state) \
+         SELECT value ->> 0, CAST(value ->> 1 AS BIGINT), value ->> 2, value ->> 3, COALESCE(value ->> 4, '') FROM {rows} WHERE true \
+         ON CONFLICT (object_id) DO UPDATE SET sequence = excluded.sequence, said = excluded.said, event_id = excluded.event_id, \
+         state = CASE WHEN excluded.state = '' AND excluded.said NOT LIKE 'delete:%' THEN fence.state ELSE excluded.state END \
          WHERE excluded.sequence >= fence.sequence",
         &[Value::Array(rows).to_string().into()],
     )
@@ -147,6 +151,10 @@ fn entries(item: &Item) -> Vec<Entry> {
         Fate::Superseded => entries.push(Entry::of(Kind::Superseded, event, json!({ "occurrence": occurrence }))),
         Fate::Duplicate { .. } => entries.push(Entry::of(Kind::Duplicate, event, json!({ "occurrence": occurrence }))),
         _ => {}
+    }
+    if !item.flags.is_empty() {
+        let codes: Vec<String> = item.flags.iter().map(|flag| flag.code.to_string()).collect();
+        entries.push(Entry::of(Kind::Flagged, event, json!({ "occurrence": occurrence, "codes": codes })));
     }
     entries
 }

@@ -6,11 +6,12 @@ use sha2::{Digest, Sha256};
 
 use super::{BEHIND, Fate, Item};
 use crate::{
+    cases,
     dead::{
         hold::{Held, Letters},
         replay::occurrence_again,
     },
-    envelope::{Event, Op},
+    envelope::{Event, Op, Quality, event::QualityLevel},
     error::Fault,
     store::{Error, Store},
 };
@@ -20,6 +21,8 @@ use crate::{
 pub(crate) struct Known {
     /// The last word of each object: sequence and content.
     said: FxHashMap<String, (i64, String)>,
+    /// The state of each object that has one.
+    states: FxHashMap<String, cases::Known>,
     seen: FxHashSet<String>,
     letters: Letters,
     /// Keys of which a record of this batch was set aside.
@@ -48,16 +51,19 @@ pub(crate) async fn look_up(store: &Store, items: &[Item]) -> Result<Known, Erro
         .iter()
         .map(|item| json!([item.event.occurrence.as_str(), object_id(&item.event), item.event.partitionkey.as_str()]))
         .collect();
-    let sql = "SELECT 'o', occurrence, '', CAST(0 AS BIGINT) FROM arrival \
+    let sql = "SELECT 'o', occurrence, '', CAST(0 AS BIGINT), '' FROM arrival \
                WHERE occurrence IN (SELECT value ->> 0 FROM {rows}) AND state <> 'early' \
-               UNION ALL SELECT 'f', object_id, said, sequence FROM fence WHERE object_id IN (SELECT value ->> 1 FROM {rows}) \
-               UNION ALL SELECT DISTINCT 'p', '', '', CAST(0 AS BIGINT) FROM dead \
+               UNION ALL SELECT 'f', object_id, said, sequence, state FROM fence WHERE object_id IN (SELECT value ->> 1 FROM {rows}) \
+               UNION ALL SELECT DISTINCT 'p', '', '', CAST(0 AS BIGINT), '' FROM dead \
                WHERE partition_key IN (SELECT value ->> 2 FROM {rows}) AND stage = 'route'";
     let (mut known, mut letters) = (Known::default(), false);
     for row in store.read(sql, &[serde_json::Value::Array(keys).to_string().into()]).await? {
         match row.text(0).as_str() {
             "o" => drop(known.seen.insert(row.text(1))),
-            "f" => drop(known.said.insert(row.text(1), (row.int(3), row.text(2)))),
+            "f" => {
+                known.states.extend(cases::Known::read(&row.text(4)).map(|state| (row.text(1), state)));
+                known.said.insert(row.text(1), (row.int(3), row.text(2)));
+            }
             _ => letters = true,
         }
     }
@@ -82,13 +88,17 @@ pub(crate) fn fence(items: &mut [Item], known: &mut Known) {
             item.fate = Fate::Seen;
             continue;
         }
-        let key = item.event.partitionkey.as_str();
+        let key = item.event.partitionkey.clone();
+        let key = key.as_str();
         if matches!(item.fate, Fate::Open) {
             item.fate = if known.parked.contains(key) || known.letters.is_held(key, item.letter.as_ref()) {
                 behind()
             } else {
                 known.judge(&item.event)
             };
+            if matches!(item.fate, Fate::Open) {
+                known.watch(item);
+            }
         }
         if let Some(letter) = &item.letter {
             known.letters.through(key, &letter.id);
@@ -112,6 +122,26 @@ impl Known {
         let again =
             |held: &Held| held.event_id == event.id.as_str() && occurrence_again(&event.id, &held.occurrence) == event.occurrence;
         self.letters.find(event.partitionkey.as_str(), again).cloned()
+    }
+
+    /// What is new of a case is held against the state it was in. Findings travel with the record, and are filed with its batch.
+    fn watch(&mut self, item: &mut Item) {
+        let object = object_id(&item.event);
+        let event = &mut item.event;
+        if event.op() == Some(Op::Delete) {
+            self.states.remove(&object);
+            return;
+        }
+        let dataset = event.dataset();
+        let (state, flags) = cases::watch(dataset.as_str(), &event.data.record, &event.time, self.states.get(&object));
+        event.data.quality.extend(flags.iter().map(|flag| Quality {
+            rule: flag.rule.to_owned(),
+            level: QualityLevel::Warn,
+            field: flag.field.to_owned(),
+        }));
+        item.state = state.as_ref().map(cases::Known::text);
+        item.flags = flags;
+        self.states.extend(state.map(|state| (object, state)));
     }
 
     fn judge(&mut self, event: &Event) -> Fate {

@@ -11,6 +11,7 @@ mod fence;
 mod measure;
 mod partition;
 mod reconcile;
+mod supervise;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     attempt::probe::Child,
     bus::Bus,
+    cases,
     config::keys::Keys,
     dead::hold::Held,
     domain::keyed_hash::KeyedHash,
@@ -86,11 +88,15 @@ pub(crate) struct Item {
     pub persons: Vec<String>,
     /// The letter that it was, if it was set aside before and is on its way again.
     pub letter: Option<Held>,
+    /// The state its case is in now.
+    pub state: Option<String>,
+    /// What the watch over cases found.
+    pub flags: Vec<cases::Flag>,
 }
 
 impl Item {
     fn new(event: Event, body: &bytes::Bytes, fate: Fate) -> Self {
-        Self { event, body: body.clone(), fate, persons: Vec::new(), letter: None }
+        Self { event, body: body.clone(), fate, persons: Vec::new(), letter: None, state: None, flags: Vec::new() }
     }
 }
 

@@ -126,7 +126,7 @@ async fn handle(
     if !publish_all(router.bus.as_ref(), dispatch::messages(&items), cancel).await {
         return Err(Error::Unreachable("stopped before the bus confirmed the deliveries".to_owned()));
     }
-    commit(&router.store, &router.keys, chain, &items).await?;
+    commit(&router.store, &router.keys, &router.hash, chain, &items).await?;
     measure::routed(&items);
     measure::traced(&items, lap.end());
     attempt::forget(&router.store, "route", &batch[part]).await?;

@@ -191,6 +191,11 @@ impl Recorded {
         Self { name, number, kind, other_name }
     }
 
+    /// Written down as everybody is who stands for a planted case: without a fault.
+    pub fn exact(who: &Who) -> Self {
+        Self { name: names::in_gbk(&who.name), number: who.number.clone(), kind: None, other_name: false }
+    }
+
     /// As a system is judged whose rows do not need the number: a wrong one is left out.
     pub fn number_optional(mut self) -> Self {
         if self.kind == Some(Kind::WrongCheckDigit) {

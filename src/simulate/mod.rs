@@ -64,6 +64,7 @@ pub async fn write(options: &Options, progress: &(dyn Fn(u64) + Send + Sync)) ->
     let mut written = 0;
     let mut told = 0;
     for family in population::Population::new(&places, options.seed, options.persons, options.today) {
+        truth.next_family();
         for system in &mut systems {
             system.family(&family, &mut truth).await?;
         }

@@ -77,6 +77,31 @@ pub fn rural(seed: u64, family: &Family, today: Date) -> Option<Rural> {
     Some(Rural { covered, income, quarter, state, since: days_before(today, random.between(100, 2_500)) })
 }
 
+/// What is wrong, on purpose, with somebody in extreme poverty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Planted {
+    /// Gets rural dibao too (rule R2).
+    Twice,
+    /// Gets the care subsidy too (rule R3).
+    Care,
+    /// Was settled for as one in dibao (rule R5).
+    Settled,
+}
+
+/// The planted cases among those in extreme poverty. Their rows are free of other faults.
+pub fn planted(seed: u64, family: &Family, today: Date) -> Option<Planted> {
+    let person = family.members.first()?;
+    if person.died.is_some() || !lonely(seed, family, today) {
+        return None;
+    }
+    match Random::new(seed, "planted", family.no).below(20) {
+        0..2 => Some(Planted::Twice),
+        2..4 => Some(Planted::Care),
+        4..6 => Some(Planted::Settled),
+        _ => None,
+    }
+}
+
 /// Support of a person who is old and alone. Such a person gets no dibao (rule R2 of the domain brief).
 pub fn tekun(seed: u64, family: &Family, today: Date) -> Option<Tekun> {
     if !lonely(seed, family, today) {
@@ -89,6 +114,7 @@ pub fn tekun(seed: u64, family: &Family, today: Date) -> Option<Tekun> {
         6..9 => 2,
         _ => 3,
     };
+    let self_care = if planted(seed, family, today) == Some(Planted::Care) { self_care.max(2) } else { self_care };
     let yuan = if housed { 520 } else { 400 } + u64::from(self_care - 1) * 80;
     Some(Tekun { housed, self_care, yuan, since: days_before(today, random.between(60, 3_000)) })
 }

@@ -99,6 +99,8 @@ pub struct Truth {
     faults: csv::Writer<BufWriter<File>>,
     alerts: csv::Writer<BufWriter<File>>,
     systems: BTreeMap<&'static str, SystemSummary>,
+    /// What earlier systems have made known of the present family: decides what rules can find.
+    known: BTreeMap<(&'static str, u64), String>,
 }
 
 impl Truth {
@@ -115,7 +117,22 @@ impl Truth {
         )?;
         let faults = table(&folder.join("faults.csv"), &["system", "object", "file", "row", "key", "parent", "kind", "outcome"])?;
         let alerts = table(&folder.join("alerts.csv"), &["rule", "person", "system", "object", "key"])?;
-        Ok(Self { folder, persons, faults, alerts, systems: BTreeMap::new() })
+        Ok(Self { folder, persons, faults, alerts, systems: BTreeMap::new(), known: BTreeMap::new() })
+    }
+
+    /// The next family: nothing is known of it.
+    pub fn next_family(&mut self) {
+        self.known.clear();
+    }
+
+    /// A good row makes this known of a person to whoever reads the exports.
+    pub fn makes_known(&mut self, what: &'static str, person: u64, value: &str) {
+        self.known.insert((what, person), value.to_owned());
+    }
+
+    /// What a good row of the family has made known.
+    pub fn known(&self, what: &'static str, person: u64) -> Option<&str> {
+        self.known.get(&(what, person)).map(String::as_str)
     }
 
     /// Counts a written row.

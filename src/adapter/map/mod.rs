@@ -168,12 +168,26 @@ impl Mapper {
         let ended = self.resolve(runtime, &mut target, BASE_STEPS + STEPS_PER_VALUE * values);
         runtime.secrets = target.secrets;
         match ended {
-            Ok(()) => output::read(target.value, row, &self.context, &self.source),
+            Ok(_) => output::read(target.value, row, &self.context, &self.source),
             Err(fault) => Err(vec![place(*fault, row)]),
         }
     }
 
-    fn resolve(&self, runtime: &mut MapRuntime, target: &mut dyn Target, steps: u64) -> Result<(), Box<Fault>> {
+    /// Runs the program over any value and gives what its last expression is: for conditions of supervision.
+    ///
+    /// # Errors
+    /// The program failed, did not end, or the value is nested too deeply.
+    pub fn value_of(&self, runtime: &mut MapRuntime, input: &Json) -> Result<Json, Fault> {
+        let deep = || Fault::new(ROW_TOO_DEEP, "the facts are nested too deeply");
+        let mut values = 0;
+        let value = convert::to_vrl(input, &mut values).ok_or_else(deep)?;
+        let metadata = Value::Object(ObjectMap::from([("today".into(), runtime.today.clone())]));
+        let mut target = TargetValue { value, metadata, secrets: Secrets::new() };
+        let result = self.resolve(runtime, &mut target, BASE_STEPS + STEPS_PER_VALUE * values).map_err(|fault| *fault)?;
+        convert::to_json(result).map_err(|_| deep())
+    }
+
+    fn resolve(&self, runtime: &mut MapRuntime, target: &mut dyn Target, steps: u64) -> Result<Value, Box<Fault>> {
         runtime.runtime.clear();
         let zone = runtime.zone;
         let started = Instant::now();
@@ -186,7 +200,7 @@ impl Mapper {
         let engine = &mut runtime.runtime;
         let run = AssertUnwindSafe(|| engine.resolve_with_control(target, &self.program, &zone, &mut control));
         match catch_unwind(run) {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(value)) => Ok(value),
             Ok(Err(Terminate::Interrupted)) => Err(Box::new(self.runaway(steps))),
             Ok(Err(Terminate::Abort(error) | Terminate::Error(error))) => Err(Box::new(self.source.run_fault(&error))),
             Err(_) => {

@@ -11,7 +11,7 @@ use time::Date;
 use super::{Start, System};
 use crate::simulate::Error;
 use crate::simulate::calendar::{Month, age, days_before};
-use crate::simulate::faults::{self, Habits, Kind, Recorded};
+use crate::simulate::faults::{self, Habits, Kind, Outcome, Recorded};
 use crate::simulate::names::{self, People};
 use crate::simulate::numbers;
 use crate::simulate::places::Places;
@@ -78,6 +78,10 @@ impl AssistOversight {
             Cell::Blank,
         ]);
         let spot = Spot { system: SLUG, object: "BA", file: &file, row, key: &recorded.number, parent: certificate };
+        let case = truth.known("urban-case", head.who.no).or_else(|| truth.known("rural-case", head.who.no)).is_some();
+        if case && kind.is_none_or(|kind| kind.outcome() == Outcome::Fixed) {
+            truth.alert("R7", &child.who, &spot)?;
+        }
         truth.tell(&spot, Some((&child.who, &recorded.note())), kind)?;
         truth.appears(&head.who, &spot, "no_number")
     }

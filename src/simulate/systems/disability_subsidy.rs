@@ -15,7 +15,7 @@ use crate::simulate::numbers;
 use crate::simulate::places::Places;
 use crate::simulate::population::{Family, Person};
 use crate::simulate::random::Random;
-use crate::simulate::status::{self, Disability};
+use crate::simulate::status::{self, Disability, Planted};
 use crate::simulate::truth::{Spot, Truth};
 use crate::simulate::write::dump::Dialect;
 use crate::simulate::write::sqlite::cell;
@@ -67,6 +67,7 @@ impl DisabilitySubsidy {
         disability: &Disability,
         letters: &str,
         random: &mut Random,
+        planted: bool,
         truth: &mut Truth,
     ) -> Result<(), Error> {
         let key = numbers::uuid(random);
@@ -75,10 +76,14 @@ impl DisabilitySubsidy {
             // The system is young: it never held a number of fifteen digits.
             (recorded.number, recorded.kind) = (person.who.number.clone(), None);
         }
-        let kind = faults::plant(recorded.kind, &[Kind::UnknownCode], random);
+        if planted {
+            recorded = Recorded::exact(&person.who);
+        }
+        let kind = faults::plant(recorded.kind, &[Kind::UnknownCode], random).filter(|_| !planted);
         let from = Month::of(days_before(self.start.today, random.between(40, 540))).day(1);
         let until = match (person.died, random.below(10)) {
             (Some(day), _) => iso_date(Month::of(day).day(28)),
+            _ if planted => "infinity".to_owned(),
             (None, 0..5) => "infinity".to_owned(),
             (None, 5..8) => String::new(),
             (None, _) => iso_date(days_before(self.start.today, -random.between(100, 900))),
@@ -100,6 +105,9 @@ impl DisabilitySubsidy {
             ],
         )?;
         let spot = Spot { system: SLUG, object: OBJECT, file: DATABASE, key: &key, ..Spot::default() };
+        if planted {
+            truth.alert("R3", &person.who, &spot)?;
+        }
         truth.tell(&spot, Some((&person.who, &recorded.note())), kind)
     }
 }
@@ -110,14 +118,19 @@ impl System for DisabilitySubsidy {
         let (seed, today) = (self.start.seed, self.start.today);
         let poor = family.dibao.is_some() || status::rural(seed, family, today).is_some();
         let kept = status::tekun(seed, family, today).is_some();
+        if status::planted(seed, family, today) == Some(Planted::Care) {
+            let person = &family.members[0];
+            let disability = Disability { category: 4, grade: 1, certificate: format!("{}41", person.who.number) };
+            self.subsidy(person, &disability, "DC", &mut Random::new(seed, "planted-care", family.no), true, truth)?;
+        }
         for person in &family.members {
             let Some(disability) = status::disability(seed, person) else { continue };
             let mut random = Random::new(seed, SLUG, person.who.no);
             if poor {
-                self.subsidy(person, &disability, "DL", &mut random, truth)?;
+                self.subsidy(person, &disability, "DL", &mut random, false, truth)?;
             }
             if disability.grade <= 2 && !kept {
-                self.subsidy(person, &disability, "DC", &mut random, truth)?;
+                self.subsidy(person, &disability, "DC", &mut random, false, truth)?;
             }
         }
         self.tables.settle().await

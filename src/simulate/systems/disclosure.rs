@@ -80,6 +80,9 @@ impl Disclosure {
         ])?;
         let name = file.name();
         let spot = Spot { system: SLUG, object: OBJECT, file: &name, row: line, key: &key, parent: "" };
+        if kind.is_none() && notice.days < 6 {
+            truth.alert("R6", &head.who, &spot)?;
+        }
         truth.tell(&spot, Some((&head.who, "no_number")), kind)
     }
 }
@@ -108,11 +111,16 @@ impl System for Disclosure {
     }
 }
 
+/// Days a publicity hangs; an eighth is taken down too early (rule R6).
+fn days(random: &mut Random) -> i64 {
+    if random.chance(1_250) { random.between(3, 5) } else { 7 + random.between(0, 2) }
+}
+
 fn notice_of(dibao: &Dibao, random: &mut Random) -> Option<Notice> {
     let (kind, days) = match dibao.state {
         "70" => ("对象名单公开", 90),
-        "40" => ("审核公示", 7 + random.between(0, 2)),
-        "60" => ("审批公示", 7 + random.between(0, 2)),
+        "40" => ("审核公示", days(random)),
+        "60" => ("审批公示", days(random)),
         "90" => ("增减停公示", 30),
         _ => return None,
     };

@@ -13,7 +13,7 @@ use super::{Start, System};
 use crate::simulate::Error;
 use crate::simulate::benefits;
 use crate::simulate::calendar::{Month, compact, days_before};
-use crate::simulate::faults::{self, Kind};
+use crate::simulate::faults::{self, Kind, Outcome};
 use crate::simulate::names;
 use crate::simulate::places::Places;
 use crate::simulate::population::{Family, Person};
@@ -31,6 +31,9 @@ const MONTHS: i32 = 3;
 const NAME_WIDTH: usize = 30;
 /// Payees of ten thousand whose account is a guardian's, named in the field until it overflows.
 const GUARDIAN: u64 = 20;
+/// Payments of ten thousand in whose line another name stands beside the account, and those names: characters few names have.
+const STRANGER: u64 = 60;
+const STRANGERS: [&str; 2] = ["佟乃馨", "阙冉彤"];
 /// Lines of ten thousand the bank does not answer.
 const UNANSWERED: u64 = 100;
 /// Lines in the file with a wrong header sum.
@@ -154,7 +157,33 @@ fn payment(seed: u64, person: &Person, family: &Family, fen: u64, purpose: &'sta
     } else {
         own
     };
+    let mut stray =
+        Random::new(seed, "stranger", person.who.no * 40_000 + u64::try_from(month.day(1).to_julian_day() % 40_000).unwrap_or(0));
+    let stranger = STRANGERS.into_iter().find(|name| !name.chars().any(|letter| payee.contains(letter)));
+    let payee = stranger.filter(|_| purpose == "UD" && !guarded && stray.chance(STRANGER)).map_or(payee, str::to_owned);
     Payment { payee, account: person.account.clone(), fen, purpose, month }
+}
+
+/// What rules can find in a payment: that its payee is dead (R1), that the account is another's (R8).
+fn found(person: &Person, payment: &Payment, truth: &Truth) -> [bool; 2] {
+    let no = person.who.no;
+    let owner = if payment.purpose == "UD" {
+        truth.known("owner", no).and_then(|_| truth.known("paid", no))
+    } else {
+        truth.known("senior", no)
+    };
+    let died = person.died.is_some_and(|day| Month::of(day) < payment.month);
+    let stranger = payment.purpose == "UD" && STRANGERS.contains(&payment.payee.as_str()) && truth.known("paid", no).is_some();
+    [died && owner.is_some() && truth.known("death", no).is_some(), stranger]
+}
+
+fn alerts(found: [bool; 2], person: &Person, spot: &Spot<'_>, truth: &mut Truth) -> Result<(), Error> {
+    for (rule, found) in ["R1", "R8"].into_iter().zip(found) {
+        if found {
+            truth.alert(rule, &person.who, spot)?;
+        }
+    }
+    Ok(())
 }
 
 /// The bank's line for a payment: missing, once, or twice.
@@ -167,29 +196,30 @@ fn answer(
     random: &mut Random,
     truth: &mut Truth,
 ) -> Result<(), Error> {
+    let key = format!("{}{serial:08}", batch.no);
+    let found = found(person, payment, truth);
     if random.chance(UNANSWERED) {
-        return Ok(());
+        return alerts(found, person, &Spot { system: SLUG, object: PAY, key: &key, ..Spot::default() }, truth);
     }
     let mut code = benefits::return_code(seed, person.who.no, payment.purpose, payment.month);
     let mut day = compact(days_before(payment.month.day(10), -random.between(1, 3)));
     let mut kind = cuts_character(&payment.payee, NAME_WIDTH).then_some(Kind::NameCut);
-    let died = person.died.is_some_and(|day| Month::of(day) < payment.month);
-    let alert = died && code == "0000";
     if kind.is_none() && random.chance(faults::IMPOSSIBLE_DATE) {
         (day, kind) = (format!("{}0230", &day[..4]), Some(Kind::ImpossibleDate));
     } else if kind.is_none() && random.chance(faults::UNKNOWN_CODE) {
         (code, kind) = ("8888", Some(Kind::UnknownCode));
     }
     let twice = kind.is_none() && random.chance(faults::REPEAT);
-    let key = format!("{}{serial:08}", batch.no);
+    // A line that is refused leaves the payment as it was sent.
+    let stands = code == "0000" || kind.is_some_and(|kind| kind.outcome() == Outcome::Rejected);
     let file = batch.ret.name();
     for pass in 0..=u64::from(twice) {
         let line = batch.ret.push(detail('R', serial, payment, code, &day), payment.fen)?;
         let spot = Spot { system: SLUG, object: RET, file: &file, row: line, key: &key, parent: &batch.no };
         truth.row(&spot);
         truth.appears(&person.who, &spot, "no_number")?;
-        if pass == 0 && alert && kind.is_none() {
-            truth.alert("R1", &person.who, &spot)?;
+        if pass == 0 && stands {
+            alerts(found, person, &spot, truth)?;
         }
         let kind = if pass == 1 { Some(Kind::Repeat) } else { kind };
         kind.map_or(Ok(()), |kind| truth.fault(&spot, kind))?;

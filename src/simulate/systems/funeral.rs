@@ -12,7 +12,7 @@ use time::Date;
 use super::{Start, System};
 use crate::simulate::Error;
 use crate::simulate::calendar::{age, compact, days_before};
-use crate::simulate::faults::{self, Habits, Kind, Recorded};
+use crate::simulate::faults::{self, Habits, Kind, Outcome, Recorded};
 use crate::simulate::names::{self, People};
 use crate::simulate::places::{Place, Places};
 use crate::simulate::population::{Family, Person, Who};
@@ -75,7 +75,8 @@ impl Funeral {
         Self { start, days: BTreeMap::new() }
     }
 
-    fn cremate(&mut self, person: &Person, died: Date, family: &Family, random: &mut Random) {
+    /// True when the row names the dead by a good number.
+    fn cremate(&mut self, person: &Person, died: Date, family: &Family, random: &mut Random) -> bool {
         let recorded = Recorded::draw(&person.who, HABITS, random);
         let cremated = days_before(died, -random.between(1, 3));
         let relative = relative(family, person);
@@ -99,7 +100,10 @@ impl Funeral {
             "无名氏".clone_into(&mut unknown.values[1]);
             self.days.entry(cremated).or_default().push(unknown);
         }
+        let refused = row.kind.is_some_and(|kind| kind.outcome() == Outcome::Rejected);
+        let named = !recorded.number.is_empty() && !refused;
         self.days.entry(cremated).or_default().push(row);
+        named
     }
 
     fn row(&self, place: Place, man: bool, years: i32, (died, cremated): (Date, Date), random: &mut Random) -> Cremation {
@@ -134,11 +138,13 @@ impl Funeral {
 
 #[async_trait]
 impl System for Funeral {
-    async fn family(&mut self, family: &Family, _truth: &mut Truth) -> Result<(), Error> {
+    async fn family(&mut self, family: &Family, truth: &mut Truth) -> Result<(), Error> {
         let mut random = Random::new(self.start.seed, SLUG, family.no);
         for person in &family.members {
-            if let Some(died) = person.died {
-                self.cremate(person, died, family, &mut random);
+            if let Some(died) = person.died
+                && self.cremate(person, died, family, &mut random)
+            {
+                truth.makes_known("death", person.who.no, "");
             }
         }
         Ok(())

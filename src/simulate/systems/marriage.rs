@@ -8,8 +8,8 @@ use time::Date;
 
 use super::{Start, System};
 use crate::simulate::Error;
-use crate::simulate::calendar::{age, days_before, moment, weekday, working_hour};
-use crate::simulate::faults::{self, Habits, Kind, Recorded};
+use crate::simulate::calendar::{age, compact, days_before, moment, weekday, working_hour};
+use crate::simulate::faults::{self, Habits, Kind, Outcome, Recorded};
 use crate::simulate::places::Places;
 use crate::simulate::population::{Family, Person};
 use crate::simulate::random::Random;
@@ -49,6 +49,8 @@ const HABITS: Habits = Habits { missing: 0, lower_case_x: true, gbk: true, padde
 const KNOWN: u64 = 4_500;
 /// Known couples of ten thousand that parted and married again.
 const AGAIN: u64 = 400;
+/// Couples of ten thousand in dibao that parted in the last weeks.
+const PARTED: u64 = 1_000;
 /// Known couples of ten thousand that lost a certificate.
 const REISSUED: u64 = 900;
 
@@ -81,6 +83,21 @@ impl Marriage {
             self.row(family, pair, "ICA", later(2, random), random, truth)?;
         }
         Ok(())
+    }
+
+    /// Some couples that get dibao parted in the last weeks: mostly after their case was looked at (rule R4).
+    fn parted(&mut self, family: &Family, truth: &mut Truth) -> Result<(), Error> {
+        let mut random = Random::new(self.start.seed, "parted", family.no);
+        let Some(head) = family.members.first() else { return Ok(()) };
+        let covered = ["urban-case", "rural-case"].iter().any(|case| truth.known(case, head.who.no).is_some());
+        let alive = |pair: &(&Person, &Person)| pair.0.died.is_none() && pair.1.died.is_none();
+        match status::couple(family).filter(alive).filter(|_| covered && random.chance(PARTED)) {
+            Some(pair) => {
+                let day = weekday(days_before(self.start.today, random.between(3, 30)));
+                self.row(family, pair, "IB", day, &mut random, truth)
+            }
+            None => Ok(()),
+        }
     }
 
     fn row(
@@ -120,6 +137,10 @@ impl Marriage {
             ],
         )?;
         let spot = Spot { system: SLUG, object: OBJECT, file: DATABASE, key: &key, ..Spot::default() };
+        let good = kind.is_none_or(|kind| kind.outcome() == Outcome::Fixed) && !cancelled && matches!(business, "IA" | "IB");
+        if good && [man, woman].iter().any(|party| truth.known("member", party.who.no).is_some()) {
+            review(family, day, truth)?;
+        }
         truth.tell(&spot, Some((&man.who, &his.note())), kind)?;
         truth.appears(&woman.who, &spot, &hers.note())
     }
@@ -132,12 +153,30 @@ impl System for Marriage {
         if let Some(pair) = status::couple(family).filter(|_| random.chance(KNOWN)) {
             self.couple(family, pair, &mut random, truth)?;
         }
+        self.parted(family, truth)?;
         self.tables.settle().await
     }
 
     async fn finish(self: Box<Self>, _places: &Places, _truth: &mut Truth) -> Result<(), Error> {
         self.tables.finish().await
     }
+}
+
+/// A marriage or divorce after the last change of a case that gets dibao (rule R4): one hit for each case.
+fn review(family: &Family, day: Date, truth: &mut Truth) -> Result<(), Error> {
+    let head = &family.members[0].who;
+    let urban = format!("{}{:010}", family.place.county(), family.no);
+    let cases =
+        [("urban-case", "urban-dibao", "DB_FAMILY", urban), ("rural-case", "rural-dibao", "T_HJXX", family.no.to_string())];
+    for (what, system, object, key) in cases {
+        let last = truth.known(what, head.no).map(str::to_owned);
+        let told = truth.known("R4", head.no).is_some();
+        if !told && last.is_some_and(|last| compact(day) > last) {
+            truth.makes_known("R4", head.no, "");
+            truth.alert("R4", head, &Spot { system, object, key: &key, ..Spot::default() })?;
+        }
+    }
+    Ok(())
 }
 
 /// A day on which he was 22 and she 20 and both were alive, for most couples before their thirties.

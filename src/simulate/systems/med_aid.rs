@@ -14,7 +14,7 @@ use crate::simulate::faults::{self, Habits, Kind, Recorded};
 use crate::simulate::places::Places;
 use crate::simulate::population::{Family, Person};
 use crate::simulate::random::Random;
-use crate::simulate::status;
+use crate::simulate::status::{self, Planted};
 use crate::simulate::truth::{Spot, Truth};
 use crate::simulate::write::soap::Pages;
 
@@ -54,20 +54,25 @@ impl MedAid {
         Self { start, pages }
     }
 
-    fn visit(&mut self, person: &Person, category: &str, county: &str, truth: &mut Truth) -> Result<(), Error> {
+    fn visit(&mut self, person: &Person, category: &str, county: &str, planted: bool, truth: &mut Truth) -> Result<(), Error> {
         let mut random = Random::new(self.start.seed, SLUG, person.who.no);
         let recorded = Recorded::draw(&person.who, HABITS, &mut random);
         let offers = [Kind::ImpossibleDate, Kind::UnknownCode, Kind::WrongSum];
-        let kind = faults::plant(recorded.kind, &offers, &mut random);
+        let recorded = if planted { Recorded::exact(&person.who) } else { recorded };
+        let kind = faults::plant(recorded.kind, &offers, &mut random).filter(|_| !planted);
         let left = days_before(self.start.today, random.between(1, 40));
         let came = days_before(left, random.between(2, 20));
         let bill = bill(category, &mut random);
         let visit = format!("ZY{}{:08}", compact(came), person.who.no);
         let dates = (came, left);
         let hospital = hospital(county, random.below(HOSPITALS));
-        let taken_back = kind.is_none() && random.chance(300);
+        let taken_back = kind.is_none() && !planted && random.chance(300);
         let flag = if taken_back { "01" } else { "00" };
         self.row(person, &recorded, category, (&hospital, &visit, "settle"), dates, bill, flag, kind, &mut random, truth)?;
+        if planted {
+            let key = format!("{hospital}{visit}1");
+            truth.alert("R5", &person.who, &Spot { system: SLUG, object: "SETTLE", key: &key, ..Spot::default() })?;
+        }
         if taken_back {
             let Bill { total, in_scope, basic, critical, aid } = bill;
             let twin = Bill { total: -total, in_scope: -in_scope, basic: -basic, critical: -critical, aid: -aid };
@@ -144,8 +149,11 @@ impl System for MedAid {
                 () if veteran => "05",
                 () => continue,
             };
-            if random.chance(TREATED) {
-                self.visit(person, category, family.place.county(), truth)?;
+            let wrong = status::planted(seed, family, today) == Some(Planted::Settled);
+            if wrong {
+                self.visit(person, "02", family.place.county(), true, truth)?;
+            } else if random.chance(TREATED) {
+                self.visit(person, category, family.place.county(), false, truth)?;
             }
         }
         Ok(())

@@ -68,8 +68,9 @@ pub struct Start {
 /// When a folder or file cannot be made.
 pub async fn open(options: &Options) -> Result<Vec<Box<dyn System>>, Error> {
     Ok(vec![
-        Box::new(urban_dibao::UrbanDibao::open(start(options, urban_dibao::SLUG)?).await?),
+        // Who died comes first: the others know by it which payments rules can find.
         Box::new(funeral::Funeral::open(start(options, funeral::SLUG)?)),
+        Box::new(urban_dibao::UrbanDibao::open(start(options, urban_dibao::SLUG)?).await?),
         Box::new(senior_allowance::SeniorAllowance::open(start(options, senior_allowance::SLUG)?)?),
         Box::new(fund_payment::FundPayment::open(start(options, fund_payment::SLUG)?)),
         Box::new(assist_hall::AssistHall::open(&start(options, assist_hall::SLUG)?)?),

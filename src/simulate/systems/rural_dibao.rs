@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use super::{Start, System};
 use crate::simulate::Error;
 use crate::simulate::calendar::{Month, days_before, moment, working_hour};
-use crate::simulate::faults::{self, Habits, Kind, Recorded};
+use crate::simulate::faults::{self, Habits, Kind, Outcome, Recorded};
 use crate::simulate::places::Places;
 use crate::simulate::population::Family;
 use crate::simulate::random::Random;
-use crate::simulate::status::{self, Rural};
+use crate::simulate::status::{self, Planted, Rural};
 use crate::simulate::truth::{Spot, Truth};
 use crate::simulate::write::dump::Dialect;
 use crate::simulate::write::sqlite::cell;
@@ -96,8 +96,10 @@ impl RuralDibao {
 
     fn household(&mut self, family: &Family, rural: &Rural, random: &mut Random, truth: &mut Truth) -> Result<(), Error> {
         let head = &family.members[0];
+        let planted = status::planted(self.start.seed, family, self.start.today).is_some();
         let recorded = Recorded::draw(&head.who, HABITS, random);
-        let kind = faults::plant(recorded.kind, &[Kind::UnknownCode, Kind::UnknownDivision], random);
+        let recorded = if planted { Recorded::exact(&head.who) } else { recorded };
+        let kind = faults::plant(recorded.kind, &[Kind::UnknownCode, Kind::UnknownDivision], random).filter(|_| !planted);
         let township = if kind == Some(Kind::UnknownDivision) { "229999001" } else { family.place.township() };
         let state = if kind == Some(Kind::UnknownCode) { 7 } else { rural.state };
         let key = family.no.to_string();
@@ -125,6 +127,13 @@ impl RuralDibao {
             ],
         )?;
         let spot = Spot { system: SLUG, object: HOUSEHOLD, file: DATABASE, key: &key, ..Spot::default() };
+        if kind.is_none_or(|kind| kind.outcome() == Outcome::Fixed) && rural.state == 1 {
+            truth.makes_known("rural-case", head.who.no, &changed[..10].replace('-', ""));
+            truth.makes_known("member", head.who.no, "");
+        }
+        if planted {
+            truth.alert("R2", &head.who, &spot)?;
+        }
         truth.tell(&spot, Some((&head.who, &recorded.note())), kind)
     }
 
@@ -167,7 +176,13 @@ impl RuralDibao {
 #[async_trait]
 impl System for RuralDibao {
     async fn family(&mut self, family: &Family, truth: &mut Truth) -> Result<(), Error> {
-        let Some(rural) = status::rural(self.start.seed, family, self.start.today) else { return Ok(()) };
+        let (seed, today) = (self.start.seed, self.start.today);
+        let twice = status::planted(seed, family, today) == Some(Planted::Twice);
+        let planted = || {
+            let since = days_before(today, 400);
+            twice.then_some(Rural { covered: 1, income: 0, quarter: 925, state: 1, since })
+        };
+        let Some(rural) = status::rural(seed, family, today).or_else(planted) else { return Ok(()) };
         let mut random = Random::new(self.start.seed, SLUG, family.no);
         self.household(family, &rural, &mut random, truth)?;
         if rural.state == 1 {

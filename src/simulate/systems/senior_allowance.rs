@@ -13,7 +13,7 @@ use super::{Start, System};
 use crate::simulate::Error;
 use crate::simulate::benefits::Senior;
 use crate::simulate::calendar::{compact, days_before};
-use crate::simulate::faults::{self, Habits, Kind, Recorded};
+use crate::simulate::faults::{self, Habits, Kind, Outcome, Recorded};
 use crate::simulate::places::{Place, Places};
 use crate::simulate::population::{Family, Person};
 use crate::simulate::random::Random;
@@ -136,6 +136,9 @@ impl SeniorAllowance {
         if self.sample.len() < SAMPLE && kind.is_none() {
             self.sample.push(row.clone());
         }
+        if kind.is_none_or(|kind| kind.outcome() == Outcome::Fixed) && !recorded.number.is_empty() {
+            truth.makes_known("senior", person.who.no, "");
+        }
         kind.map_or(Ok(()), |kind| truth.fault(&spot, kind))
     }
 
@@ -159,6 +162,9 @@ impl SeniorAllowance {
             truth.deleted(&spot);
         }
         truth.appears(&person.who, &spot, &recorded.note())?;
+        if operation != "D" && !recorded.refused() && !recorded.number.is_empty() {
+            truth.makes_known("senior", person.who.no, "");
+        }
         recorded.kind.map_or(Ok(()), |kind| truth.fault(&spot, kind))
     }
 

@@ -54,7 +54,9 @@ impl Tekun {
         let person = &family.members[0];
         let mut random = Random::new(self.start.seed, SLUG, person.who.no);
         let recorded = Recorded::draw(&person.who, HABITS, &mut random).number_optional();
-        let kind = faults::plant(recorded.kind, &[Kind::UnknownCode, Kind::UnknownDivision], &mut random);
+        let planted = status::planted(self.start.seed, family, self.start.today).is_some();
+        let recorded = if planted { Recorded::exact(&person.who) } else { recorded };
+        let kind = faults::plant(recorded.kind, &[Kind::UnknownCode, Kind::UnknownDivision], &mut random).filter(|_| !planted);
         let home = format!("{}中心敬老院", family.place.township_name.trim_end_matches("办事处"));
         let mode = if support.housed { "1" } else { "2" };
         let county = family.place.county();
@@ -74,7 +76,7 @@ impl Tekun {
             if kind == Some(Kind::UnknownDivision) { "229999001" } else { family.place.township() }.to_owned(),
             memo,
         ];
-        let deleted = kind.is_none() && (person.died.is_some() || random.chance(200));
+        let deleted = kind.is_none() && !planted && (person.died.is_some() || random.chance(200));
         let row = table.push(&values, deleted);
         let file = format!("{}/{OBJECT}{county}.DBF", archive(self.start.today));
         let spot = Spot { system: SLUG, object: OBJECT, file: &file, row, key: &recorded.number, parent: "" };

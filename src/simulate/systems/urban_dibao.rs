@@ -10,7 +10,7 @@ use super::{Start, System};
 use crate::simulate::Error;
 use crate::simulate::benefits::{self, Dibao};
 use crate::simulate::calendar::{Month, age, compact, days_before};
-use crate::simulate::faults::{self, Habits, Kind, Recorded};
+use crate::simulate::faults::{self, Habits, Kind, Outcome, Recorded};
 use crate::simulate::places::Places;
 use crate::simulate::population::{Family, Person};
 use crate::simulate::random::Random;
@@ -111,6 +111,13 @@ impl UrbanDibao {
         if deleted {
             truth.deleted(&spot);
         }
+        let who = &case.family.members[0].who;
+        if !head.number.is_empty() && !head.refused() {
+            truth.makes_known("owner", who.no, "");
+        }
+        if kind.is_none_or(|kind| kind.outcome() == Outcome::Fixed) && !deleted && case.dibao.state == "70" {
+            truth.makes_known("urban-case", who.no, &case.modified[..8]);
+        }
         kind.map_or(Ok(()), |kind| truth.fault(&spot, kind))
     }
 
@@ -142,6 +149,9 @@ impl UrbanDibao {
         ]);
         truth.row(&spot);
         truth.appears(&person.who, &spot, &recorded.note())?;
+        if !recorded.number.is_empty() && !recorded.refused() {
+            truth.makes_known("member", person.who.no, "");
+        }
         recorded.kind.map_or(Ok(()), |kind| truth.fault(&spot, kind))
     }
 
@@ -174,7 +184,9 @@ impl UrbanDibao {
         ]);
         truth.row(&spot);
         truth.appears(&head.who, &spot, "no_number")?;
-        if kind.is_none() && flag == "2" && head.died.is_some_and(|day| Month::of(day) < month) {
+        truth.makes_known("paid", head.who.no, "");
+        let found = truth.known("death", head.who.no).is_some() && truth.known("owner", head.who.no).is_some();
+        if found && kind.is_none() && flag != "3" && head.died.is_some_and(|day| Month::of(day) < month) {
             truth.alert("R1", &head.who, &spot)?;
         }
         kind.map_or(Ok(()), |kind| truth.fault(&spot, kind))
