@@ -26,6 +26,7 @@ pub mod json;
 pub mod ledger;
 pub mod router;
 pub mod schema;
+pub mod signature;
 pub mod simulate;
 pub mod store;
 pub mod telemetry;

@@ -14,6 +14,7 @@ mod identity;
 mod ledger;
 mod load;
 mod output;
+mod partner;
 mod probe;
 mod schema;
 mod serve;
@@ -84,6 +85,8 @@ enum Command {
     Adapter(adapter::Args),
     /// List, validate and compare schemas.
     Schema(schema::Args),
+    /// Partners: who receives what, in which form, until when.
+    Partner(partner::Args),
     /// One record's whole life, by event, delivery or dead-letter id.
     Trace(trace::Args),
     /// Dead letters: list, show, replay, discard.
@@ -139,6 +142,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check(format) => check::run(&global, format),
         Command::Adapter(args) => adapter::run(&global, args).await,
         Command::Schema(args) => schema::run(&global, args),
+        Command::Partner(args) => partner::run(&global, args).await,
         Command::Trace(args) => trace::run(&global, args).await,
         Command::Dead(args) => dead::run(&global, args).await,
         Command::Books(args) => books::run(&global, args).await,

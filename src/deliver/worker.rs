@@ -28,6 +28,7 @@ use crate::{
         event::{attributes_of, stand_in},
     },
     error::Fault,
+    govern::Agreements,
     ledger::{Entry, Kind, arrival, chain::Chain},
     store::{Error, Store, Tx},
     telemetry::{
@@ -52,6 +53,8 @@ pub struct Worker {
     pub bus: Arc<dyn Bus>,
     pub store: Store,
     pub keys: Keys,
+    /// Asked again before each try: an agreement may run out while a delivery waits.
+    pub agreements: Arc<Agreements>,
     pub child: Option<Child>,
     pub prefetch: u16,
     /// How long a batch waits for more deliveries.
@@ -265,8 +268,19 @@ impl Worker {
         }
     }
 
+    /// Sets aside what is due under an agreement that has run out.
+    fn stop_ended(&self, items: &mut [Item]) {
+        let today = clock::today();
+        for item in items.iter_mut().filter(|item| matches!(item.state, Step::Due)) {
+            if let Err(fault) = self.agreements.permit(&self.subscription, &item.delivery.event, today) {
+                item.state = Step::Parked(fault);
+            }
+        }
+    }
+
     /// Offers everything that is due. Returns the pause before the rest is offered again, if any is left.
     async fn attempt(&self, items: &mut [Item]) -> Option<Duration> {
+        self.stop_ended(items);
         let due: Vec<usize> = (0..items.len()).filter(|index| matches!(items[*index].state, Step::Due)).collect();
         if due.is_empty() {
             return None;

@@ -277,6 +277,7 @@ fn worker(hub: &Arc<Hub>, partner: &Partner, target: Box<dyn Target>, linger: Du
         bus: Arc::clone(&hub.bus),
         store: hub.store.clone(),
         keys: hub.keys.clone(),
+        agreements: Arc::clone(&hub.agreements),
         child: hub.child.clone(),
         prefetch: hub.config.bus.prefetch.max(u16::try_from(hub.config.lake.batch).unwrap_or(u16::MAX)),
         linger,

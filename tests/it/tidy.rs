@@ -83,6 +83,7 @@ fn modules_use_only_what_they_may() {
         ("domain", "clock error"),
         ("envelope", "clock error"),
         ("schema", "domain envelope error json"),
+        ("signature", "error"),
         ("store", "error telemetry"),
         ("bus", "envelope error telemetry"),
         ("config", "domain error"),
