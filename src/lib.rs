@@ -19,6 +19,7 @@ pub mod demo;
 pub mod domain;
 pub mod envelope;
 pub mod error;
+pub mod exchange;
 pub mod govern;
 pub mod hub;
 pub mod identity;

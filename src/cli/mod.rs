@@ -20,6 +20,7 @@ mod schema;
 mod serve;
 mod simulate;
 mod trace;
+mod verify;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -87,6 +88,8 @@ enum Command {
     Schema(schema::Args),
     /// Partners: who receives what, in which form, until when.
     Partner(partner::Args),
+    /// Verification of households at the banks: authorisations, requests, reports.
+    Verify(verify::Args),
     /// One record's whole life, by event, delivery or dead-letter id.
     Trace(trace::Args),
     /// Dead letters: list, show, replay, discard.
@@ -143,6 +146,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Adapter(args) => adapter::run(&global, args).await,
         Command::Schema(args) => schema::run(&global, args),
         Command::Partner(args) => partner::run(&global, args).await,
+        Command::Verify(args) => verify::run(&global, args).await,
         Command::Trace(args) => trace::run(&global, args).await,
         Command::Dead(args) => dead::run(&global, args).await,
         Command::Books(args) => books::run(&global, args).await,

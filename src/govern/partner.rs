@@ -23,10 +23,22 @@ pub struct Partner {
     pub requests_per_second: NonZeroU32,
     /// Networks in which an endpoint that the partner registers itself may lie; none: it may register none.
     pub endpoint_networks: Vec<Network>,
+    /// Where its queries go, if the hub calls it for them; else they wait in its mailbox.
+    pub query: Option<QueryEndpoint>,
+    /// What it may ask the hub to do, such as `verification`.
+    pub may: Vec<String>,
     /// Deliveries per second; `None` for no limit.
     pub rate_per_second: Option<NonZeroU32>,
     /// In file order: the first that applies to an event decides.
     pub agreements: Vec<Agreement>,
+}
+
+/// Where a provider takes queries.
+#[derive(Debug, Clone)]
+pub struct QueryEndpoint {
+    pub url: String,
+    pub allow: Vec<Network>,
+    pub timeout: Duration,
 }
 
 /// How a partner is reached, as operators see it.

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Hub, upkeep, watch};
+use super::{Hub, exchange, resend, upkeep, watch};
 use crate::{
     adapter::{
         run::{Poller, PushIntake, Shared},
@@ -46,6 +46,7 @@ pub enum Role {
     Adapters,
     Router,
     Deliver,
+    Exchange,
     Api,
 }
 
@@ -81,6 +82,10 @@ impl Hub {
         };
         if role.covers(Role::Deliver) {
             running.start_deliver().await?;
+        }
+        if role.covers(Role::Exchange) {
+            let providers = self.providers()?;
+            running.tasks.spawn(exchange::run(Arc::clone(self), providers, running.cancel.clone()));
         }
         if role.covers(Role::Router) {
             running.start_router();
@@ -152,17 +157,30 @@ impl Running {
 
     async fn start_deliver(&mut self) -> Result<(), Vec<Fault>> {
         let (mut faults, mut lakes) = (Vec::new(), Vec::new());
-        for partner in self.hub.agreements.partners() {
+        let hub = Arc::clone(&self.hub);
+        for partner in hub.agreements.partners() {
             match target(&self.hub, partner, &mut lakes).await {
                 Ok((target, linger)) => {
                     let worker = worker(&self.hub, partner, target, linger);
                     self.tasks.spawn(worker.run(self.cancel.clone()));
+                    self.start_resends(partner).await?;
                 }
                 Err(found) => faults.extend(found),
             }
         }
         self.tasks.spawn(upkeep::run(lakes, self.hub.store.clone(), self.cancel.clone()));
         if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    /// What a partner asks for again goes through a target of its own: it must not wait behind the queue.
+    async fn start_resends(&mut self, partner: &Partner) -> Result<(), Vec<Fault>> {
+        if matches!(partner.transport, Transport::Lake) {
+            return Ok(());
+        }
+        let (target, _) = target(&self.hub, partner, &mut Vec::new()).await?;
+        let boxed = matches!(partner.transport, Transport::Mailbox(_));
+        self.tasks.spawn(resend::run(Arc::clone(&self.hub), partner.slug.clone(), target, boxed, self.cancel.clone()));
+        Ok(())
     }
 
     fn start_adapters(&mut self) -> Result<(), Vec<Fault>> {
@@ -193,7 +211,7 @@ impl Running {
         }
         let intake = PushIntake::new(&specs, &self.shared()).await.map_err(|error| vec![error.fault()])?;
         let mailboxes = mailbox::routes::routes(hub.store.clone(), Tokens::new(hub.agreements.partners()));
-        let app = crate::api::routes(Arc::clone(hub)).merge(mailboxes).merge(http_push::routes(sources, Arc::new(intake)));
+        let app = crate::api::routes(Arc::clone(hub)).merge(crate::api::v1::routes(Arc::clone(hub))).merge(mailboxes).merge(http_push::routes(sources, Arc::new(intake)));
         self.listen(app).await.map_err(|error| failed(format!("cannot listen on `{}`: {error}", self.hub.config.http.listen)))
     }
 

@@ -34,6 +34,16 @@ pub enum Kind {
     Replayed,
     /// An operator gave a dead letter up, with a reason.
     Discarded,
+    /// A verification was asked for, under an authorisation.
+    Asked,
+    /// A verification or an answer was refused.
+    Refused,
+    /// A provider has answered.
+    Answered,
+    /// A report was issued.
+    Reported,
+    /// An authorisation was taken back.
+    Revoked,
 }
 
 impl Kind {
@@ -48,6 +58,11 @@ impl Kind {
             Self::Duplicate => "duplicate",
             Self::Replayed => "replayed",
             Self::Discarded => "discarded",
+            Self::Asked => "asked",
+            Self::Refused => "refused",
+            Self::Answered => "answered",
+            Self::Reported => "reported",
+            Self::Revoked => "revoked",
         }
     }
 }

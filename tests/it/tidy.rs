@@ -99,6 +99,7 @@ fn modules_use_only_what_they_may() {
         ("router", "attempt bus clock config dead domain envelope error govern identity json ledger schema store telemetry"),
         // `govern::partner` says how a partner is reached.
         ("deliver", "attempt bus clock config dead domain envelope error govern json ledger schema store telemetry"),
+        ("exchange", "clock config domain envelope error govern ledger store"),
         ("simulate", "clock domain error"),
         ("api", "*"),
         ("hub", "*"),

@@ -1,6 +1,8 @@
 //! `civilhub partner …`: who receives what, in which form, until when.
 
+mod call;
 mod explain;
+mod keys;
 mod list;
 
 pub(super) use list::warnings;
@@ -29,6 +31,19 @@ pub(super) struct Args {
 enum Command {
     /// Every partner: how it is reached, its agreements, and which of them run out soon.
     List(output::Format),
+    /// Make a pair of keys: the secret one into a file, the public one to standard output.
+    Keygen {
+        /// Where the secret key goes; an existing file is not replaced.
+        #[arg(long)]
+        out: PathBuf,
+        /// ed25519, ecdsa-p256-sha256 or sm2-sm3
+        #[arg(long, default_value = "ed25519")]
+        algorithm: String,
+    },
+    /// Register, list and end public keys of a partner.
+    Key(keys::Args),
+    /// Send one signed request to a partner API, as a partner does; the answer goes to standard output.
+    Call(call::Args),
     /// What of a record would leave to a partner, in which form, and why each other field stays.
     Explain {
         partner: String,
@@ -48,6 +63,9 @@ enum Command {
 
 pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode> {
     match args.command {
+        Command::Keygen { out, algorithm } => keys::generate(&out, &algorithm),
+        Command::Key(args) => keys::run(global, args).await,
+        Command::Call(args) => call::run(args).await,
         Command::List(format) => list::run(&plans(&global.config()?)?, format),
         Command::Explain { partner, record, dataset, on, format } => {
             let plans = plans(&global.config()?)?;

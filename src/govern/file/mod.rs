@@ -14,7 +14,7 @@ use super::{
     Known,
     keys::GovernKeys,
     network::Network,
-    partner::{Mailbox, Partner, Signing, Transport, Webhook},
+    partner::{Mailbox, Partner, QueryEndpoint, Signing, Transport, Webhook},
 };
 use crate::error::{Code, Fault};
 
@@ -41,7 +41,7 @@ pub(super) fn read(file: &Path, text: &str, keys: &GovernKeys, known: &Known<'_>
         vec![Fault::new(SYNTAX, format!("not TOML: {}", error.message())).in_file(&shown).at_row(row)]
     })?;
     let report = Report::new(&shown, text);
-    let root_keys = ["slug", "name", "codes", "requests_per_second", "endpoint_networks", "transport", "agreement"];
+    let root_keys = ["slug", "name", "codes", "requests_per_second", "endpoint_networks", "may", "query", "transport", "agreement"];
     let section = Section::new(&report, root.get_ref(), "the partner file", 0..0, &root_keys);
     let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let slug = section.text("slug").unwrap_or_default();
@@ -54,6 +54,8 @@ pub(super) fn read(file: &Path, text: &str, keys: &GovernKeys, known: &Known<'_>
     let requests = section.number("requests_per_second", 1..=10_000, REQUESTS_PER_SECOND);
     let endpoint_networks = networks(&section, "endpoint_networks");
     let lookup = Lookup { keys, file, required: known.required.contains(&slug.as_str()), missing: RefCell::default() };
+    let query = query(&section, &lookup);
+    let may = section.texts("may");
     let transport = transport(&section, &lookup);
     let agreements = agreement::agreements(&section, &codes, known);
     let faults = report.into_faults();
@@ -67,6 +69,8 @@ pub(super) fn read(file: &Path, text: &str, keys: &GovernKeys, known: &Known<'_>
             unreachable,
             requests_per_second: NonZeroU32::new(requests).unwrap_or(NonZeroU32::MIN),
             endpoint_networks,
+            query,
+            may,
             rate_per_second,
             agreements,
         }),
@@ -94,6 +98,19 @@ impl Lookup<'_> {
     fn note(&self, what: String) {
         self.missing.borrow_mut().get_or_insert(what);
     }
+}
+
+/// Where queries go. An address that is not set is no fault: they wait in the mailbox then.
+fn query(root: &Section<'_>, lookup: &Lookup<'_>) -> Option<QueryEndpoint> {
+    let section = root.section("query", &["url", "allow", "timeout"])?;
+    let written = section.text("url")?;
+    let allow = networks(&section, "allow");
+    let timeout = section.duration("timeout", Duration::from_secs(30), Duration::from_secs(120));
+    let url = match written.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
+        Some(variable) => lookup.keys.variable(variable)?.expose_secret().trim().to_owned(),
+        None => written,
+    };
+    Some(QueryEndpoint { url, allow, timeout })
 }
 
 /// Deliveries of a partner without endpoint wait where a signed request can fetch them.
