@@ -255,3 +255,33 @@ fn html() -> String {
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn operations_are_unique_and_their_schemas_are_json() {
+        let mut seen = BTreeSet::new();
+        for operation in OPERATIONS {
+            assert!(seen.insert((operation.method, operation.path)) && seen.insert(("", operation.id)), "{}", operation.id);
+            assert!(operation.body.is_empty() || serde_json::from_str::<Value>(operation.body).is_ok(), "{}", operation.id);
+        }
+        assert!(knows("/v1/keys", "POST") && knows("/v1/keys", "HEAD") && !knows("/v1/keys", "PATCH"));
+    }
+
+    #[test]
+    fn every_route_is_described_and_the_page_needs_nothing_from_elsewhere() {
+        let routes = include_str!("mod.rs");
+        for operation in OPERATIONS {
+            assert!(routes.contains(&format!("\"{}\"", operation.path)), "{}", operation.path);
+        }
+        let described: BTreeSet<&str> = OPERATIONS.iter().map(|operation| operation.path).collect();
+        assert_eq!(routes.matches(".route(\"/v1/").count(), described.len());
+        let page = html();
+        assert!(!page.contains("http") && !page.contains("<script"), "offline");
+        assert_eq!(document()["openapi"], "3.1.0");
+    }
+}

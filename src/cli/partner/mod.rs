@@ -4,6 +4,7 @@ mod call;
 mod explain;
 mod keys;
 mod list;
+mod sandbox;
 
 pub(super) use list::warnings;
 
@@ -44,6 +45,8 @@ enum Command {
     Key(keys::Args),
     /// Send one signed request to a partner API, as a partner does; the answer goes to standard output.
     Call(call::Args),
+    /// A hub to try everything with: invented citizens, simulated banks, outcomes forced by number.
+    Sandbox(sandbox::Args),
     /// What of a record would leave to a partner, in which form, and why each other field stays.
     Explain {
         partner: String,
@@ -65,6 +68,7 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
     match args.command {
         Command::Keygen { out, algorithm } => keys::generate(&out, &algorithm),
         Command::Key(args) => keys::run(global, args).await,
+        Command::Sandbox(args) => sandbox::run(global, args).await,
         Command::Call(args) => call::run(args).await,
         Command::List(format) => list::run(&plans(&global.config()?)?, format),
         Command::Explain { partner, record, dataset, on, format } => {
