@@ -100,7 +100,8 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
 }
 
 fn no_request() -> Fault {
-    Fault::new(NO_REQUEST, "there is no request of this number, or no report of it yet").hint("`civilhub verify status` tells how far it is")
+    Fault::new(NO_REQUEST, "there is no request of this number, or no report of it yet")
+        .hint("`civilhub verify status` tells how far it is")
 }
 
 fn read<T: serde::de::DeserializeOwned>(input: &PathBuf) -> Result<T, Fault> {
@@ -131,8 +132,9 @@ async fn ask(books: &Books, input: &PathBuf, format: output::Format) -> anyhow::
         put(books, &inner).await?;
         value["authorisation"] = inner.no.into();
     }
-    let request: Request = serde_json::from_value(value)
-        .map_err(|_| Fault::new(UNREADABLE, "the request is not of the expected form").hint("docs/verification.md shows all fields"))?;
+    let request: Request = serde_json::from_value(value).map_err(|_| {
+        Fault::new(UNREADABLE, "the request is not of the expected form").hint("docs/verification.md shows all fields")
+    })?;
     let begun = request::begin(books, &request, "operator").await?;
     let answer = match &begun {
         Begun::Open { request_no, queries } => json!({ "request_no": request_no, "state": "OPEN", "queries": queries }),

@@ -383,7 +383,8 @@ impl Worker {
         }
         let sql = "INSERT INTO partner_sent (delivery_id, partner, dataset, at, body) SELECT value ->> 0, $2, value ->> 1, CAST($3 AS BIGINT), value ->> 2 \
                    FROM {rows} WHERE true ON CONFLICT DO NOTHING";
-        tx.execute(sql, &[Value::Array(rows).to_string().into(), self.subscription.as_str().into(), clock::millis().into()]).await?;
+        tx.execute(sql, &[Value::Array(rows).to_string().into(), self.subscription.as_str().into(), clock::millis().into()])
+            .await?;
         Ok(())
     }
 

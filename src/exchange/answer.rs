@@ -82,7 +82,9 @@ async fn try_take(books: &Books, provider: &str, value: &Value) -> Result<Taken,
     let rows = tx.read(sql, &[number.as_str().into(), provider.into()]).await?;
     // An answer to nothing is told to its sender; without a number of ours there is nothing to keep in the ledger.
     let Some(row) = rows.first() else {
-        return Ok(Taken::Refused(Fault::new(BAD_ANSWER, "the answer belongs to no query to this provider").at_pointer("/query_no")));
+        return Ok(Taken::Refused(
+            Fault::new(BAD_ANSWER, "the answer belongs to no query to this provider").at_pointer("/query_no"),
+        ));
     };
     let (request_no, state) = (row.text(0), row.text(2));
     let subjects: Vec<Subject> = books.open(&row.text(4))?;

@@ -83,7 +83,9 @@ pub fn check(authorisation: &Authorisation) -> Result<(), Fault> {
     if signed.is_none() || end.is_none() || end < signed {
         return wrong("/valid_to", "two days like 2017-07-03, the end not before the signature");
     }
-    if authorisation.scope.is_empty() || !authorisation.scope.iter().all(|kind| kinds.is_none_or(|list| list.find(kind).is_some())) {
+    if authorisation.scope.is_empty()
+        || !authorisation.scope.iter().all(|kind| kinds.is_none_or(|list| list.find(kind).is_some()))
+    {
         return wrong("/scope", "kinds of query, like DEPOSIT");
     }
     if authorisation.image_sha256.len() != 64 || !authorisation.image_sha256.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -123,7 +125,8 @@ pub async fn put(books: &Books, authorisation: &Authorisation) -> Result<Result<
 
 /// The stored authorisation of this number.
 pub async fn get(books: &Books, no: &str) -> Result<Option<Stored>, Error> {
-    let sql = "SELECT no, division, signed_at, valid_to, scope, image_sha256, members, revoked_at FROM authorisation WHERE no = $1";
+    let sql =
+        "SELECT no, division, signed_at, valid_to, scope, image_sha256, members, revoked_at FROM authorisation WHERE no = $1";
     let rows = books.store.read(sql, &[no.into()]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let authorisation = Authorisation {

@@ -14,10 +14,10 @@ use super::{
 use crate::{
     clock,
     envelope::{ContentHash, Data, Event, EventId, Occurrence, PartitionKey, System, event::SpecVersion},
-    error::Fault,
+    error::{Code, Fault},
     govern::Agreements,
     ledger::Kind,
-    store::{Arg, Error},
+    store::{Arg, Error, Row},
 };
 
 /// Providers by their codes.
@@ -59,6 +59,16 @@ pub async fn pass(books: &Books, agreements: &Agreements, providers: &Providers,
     Ok(done)
 }
 
+/// What is no provider's own: takes back, expires, reports. A hub whose lanes run by themselves calls this between.
+pub async fn house(books: &Books, now: i64) -> Result<Done, Error> {
+    Ok(Done {
+        cancelled: cancel(books).await?,
+        expired: expire(books, now).await?,
+        reports: report::issue_due(books).await?,
+        ..Done::default()
+    })
+}
+
 /// Takes queries back whose authorisation does not hold any more: between request and sending it may be revoked or run out.
 async fn cancel(books: &Books) -> Result<usize, Error> {
     let sql = "SELECT DISTINCT v.request_no, v.authorisation, v.division, v.kinds, v.members FROM verification v \
@@ -71,26 +81,46 @@ async fn cancel(books: &Books) -> Result<usize, Error> {
         let kinds: Vec<String> = serde_json::from_value(kinds["kinds"].clone()).unwrap_or_default();
         let wanted = Wanted { division: &row.text(2), kinds: &kinds, subjects: &subjects, today: clock::today() };
         let Err(Refusal(code, _)) = authorisation::judge(stored.as_ref(), &wanted) else { continue };
-        let mut tx = books.store.begin().await?;
-        let sql = "UPDATE verification_query SET state = 'CANCELLED', fault = $2 WHERE request_no = $1 AND state IN ('CREATED', 'SENT')";
-        let touched = tx.execute(sql, &[row.text(0).into(), code.to_string().into()]).await?;
-        let body = json!({ "authorisation": row.text(1), "code": code, "queries": touched });
-        books.note(&mut tx, vec![entry(Kind::Refused, &row.text(0), body)]).await?;
-        tx.commit().await?;
-        cancelled += usize::try_from(touched).unwrap_or_default();
+        cancelled += take_back(books, &row.text(0), &row.text(1), code).await?;
     }
     Ok(cancelled)
 }
 
-/// The queries of one provider that are due.
-async fn lane(
+/// Takes the queries of one request back: one row in the ledger, whoever comes first.
+async fn take_back(books: &Books, request_no: &str, authorisation: &str, code: Code) -> Result<usize, Error> {
+    let mut tx = books.store.begin().await?;
+    let sql =
+        "UPDATE verification_query SET state = 'CANCELLED', fault = $2 WHERE request_no = $1 AND state IN ('CREATED', 'SENT')";
+    let touched = tx.execute(sql, &[request_no.into(), code.to_string().into()]).await?;
+    if touched > 0 {
+        let body = json!({ "authorisation": authorisation, "code": code, "queries": touched });
+        books.note(&mut tx, vec![entry(Kind::Refused, request_no, body)]).await?;
+        tx.commit().await?;
+    }
+    Ok(usize::try_from(touched).unwrap_or_default())
+}
+
+/// Whether the authorisation of a request still holds, judged at the last moment before something is sent.
+async fn still_good(books: &Books, row: &Row, subjects: &[Subject]) -> Result<bool, Error> {
+    let stored = authorisation::get(books, &row.text(7)).await?;
+    let kinds: Value = serde_json::from_str(&row.text(8)).unwrap_or_default();
+    let kinds: Vec<String> = serde_json::from_value(kinds["kinds"].clone()).unwrap_or_default();
+    let wanted = Wanted { division: &row.text(5), kinds: &kinds, subjects, today: clock::today() };
+    match authorisation::judge(stored.as_ref(), &wanted) {
+        Ok(()) => Ok(true),
+        Err(Refusal(code, _)) => take_back(books, &row.text(9), &row.text(7), code).await.map(|_| false),
+    }
+}
+
+/// The queries of one provider that are due: how many were sent, answered, and answered in a way that was refused.
+pub async fn lane(
     books: &Books,
     agreements: &Agreements,
     code: &str,
     provider: Option<Arc<dyn Provider>>,
     now: i64,
 ) -> Result<(usize, usize, usize), Error> {
-    let sql = "SELECT q.query_no, q.member, q.attempts, v.members, v.as_of, v.division, v.purpose, v.authorisation, v.kinds \
+    let sql = "SELECT q.query_no, q.member, q.attempts, v.members, v.as_of, v.division, v.purpose, v.authorisation, v.kinds, v.request_no \
                FROM verification_query q JOIN verification v ON v.request_no = q.request_no \
                WHERE q.provider = $1 AND q.state IN ('CREATED', 'SENT') AND q.next_at <= $2 AND q.due_at > $2 ORDER BY q.next_at, q.query_no LIMIT $3";
     let rows = books.store.read(sql, &[code.into(), now.into(), STEP.into()]).await?;
@@ -98,6 +128,9 @@ async fn lane(
     for row in &rows {
         let subjects: Vec<Subject> = books.open(&row.text(3))?;
         let Some(subject) = usize::try_from(row.int(1)).ok().and_then(|member| subjects.get(member)) else { continue };
+        if !still_good(books, row, &subjects).await? {
+            continue;
+        }
         let number = row.text(0);
         let facts = Facts { number: &number, provider: code, as_of: &row.text(4), division: &row.text(5) };
         let Some(query) = cut(agreements, &facts, subject) else {
@@ -136,7 +169,7 @@ async fn lane(
     Ok((sent, answered, refused))
 }
 
-async fn settle(books: &Books, number: &str, state: &str, code: crate::error::Code) -> Result<(), Error> {
+async fn settle(books: &Books, number: &str, state: &str, code: Code) -> Result<(), Error> {
     let sql = "UPDATE verification_query SET state = $2, fault = $3 WHERE query_no = $1 AND state IN ('CREATED', 'SENT')";
     books.store.write(sql, &[number.into(), state.into(), code.to_string().into()]).await?;
     Ok(())

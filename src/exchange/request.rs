@@ -216,7 +216,8 @@ async fn insert(
                ON CONFLICT (request_no) DO UPDATE SET authorisation = excluded.authorisation, purpose = excluded.purpose, division = excluded.division, \
                operator = excluded.operator, asked_by = excluded.asked_by, as_of = excluded.as_of, kinds = excluded.kinds, members = excluded.members, \
                declared = excluded.declared, state = excluded.state, at = excluded.at";
-    let declared = json!({ "declared": request.declared, "standard_month": request.standard_month, "household": request.household });
+    let declared =
+        json!({ "declared": request.declared, "standard_month": request.standard_month, "household": request.household });
     let args: [Arg; 12] = [
         request_no.into(),
         request.authorisation.as_str().into(),

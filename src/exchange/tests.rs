@@ -99,7 +99,8 @@ struct Street {
 
 impl Street {
     fn new(special: &[(&str, fn(&Value) -> Reply)]) -> Self {
-        let behaviour = |code: &str| special.iter().find(|(name, _)| *name == code).map_or(none as fn(&Value) -> Reply, |found| found.1);
+        let behaviour =
+            |code: &str| special.iter().find(|(name, _)| *name == code).map_or(none as fn(&Value) -> Reply, |found| found.1);
         let bank = |code: String| {
             let bank = Arc::new(Bank { asked: Mutex::default(), behaviour: behaviour(&code) });
             (code, bank)
@@ -143,9 +144,15 @@ async fn a_household_is_asked_at_every_bank_once_and_reported() {
     let again = pass(&desk.books, &desk.agreements, &street.providers(), clock::millis()).await.unwrap();
     assert_eq!(again, Default::default(), "nothing is left to do");
     let report = report::newest(&desk.books, "HD1").await.unwrap().unwrap();
-    assert_eq!((&report["result"], &report["total"], &report["coverage"]["answered"]), (&json!("INCONSISTENT"), &json!("1200.50"), &json!(17)));
+    assert_eq!(
+        (&report["result"], &report["total"], &report["coverage"]["answered"]),
+        (&json!("INCONSISTENT"), &json!("1200.50"), &json!(17))
+    );
     assert_eq!((&report["foreign_currencies"], &report["limit_per_capita"]), (&json!(["USD"]), &json!("11520.00")));
-    assert_eq!((rows(&desk.books, "asked").await, rows(&desk.books, "answered").await, rows(&desk.books, "reported").await), (1, 17, 1));
+    assert_eq!(
+        (rows(&desk.books, "asked").await, rows(&desk.books, "answered").await, rows(&desk.books, "reported").await),
+        (1, 17, 1)
+    );
 }
 
 #[tokio::test]
@@ -248,7 +255,9 @@ async fn who_does_not_answer_is_named_and_a_late_answer_makes_the_next_report() 
     // A bank that changes its mind is refused; what it said first stays.
     let mut other = late.clone();
     other["outcome"] = json!("MISMATCH");
-    assert!(matches!(answer::take(&desk.books, "ICBC", &other).await.unwrap(), Taken::Refused(fault) if fault.code == SECOND_ANSWER));
+    assert!(
+        matches!(answer::take(&desk.books, "ICBC", &other).await.unwrap(), Taken::Refused(fault) if fault.code == SECOND_ANSWER)
+    );
     assert_eq!(pass(&desk.books, &desk.agreements, &street.providers(), later).await.unwrap().reports, 0);
 }
 
@@ -261,10 +270,15 @@ async fn an_answer_about_somebody_else_is_refused_and_no_bank_answers_for_anothe
     let done = pass(&desk.books, &desk.agreements, &street.providers(), clock::millis()).await.unwrap();
     assert_eq!((done.answered, done.refused, rows(&desk.books, "refused").await), (16, 1, 1));
     let report = report::newest(&desk.books, "HD1").await.unwrap().unwrap();
-    assert_eq!(report["coverage"]["missing"][0], json!({ "provider": "ABC", "queries": [{ "member": 0, "state": "FAILED", "code": "CH-6710" }] }));
+    assert_eq!(
+        report["coverage"]["missing"][0],
+        json!({ "provider": "ABC", "queries": [{ "member": 0, "state": "FAILED", "code": "CH-6710" }] })
+    );
     let query = street.banks["ICBC"].asked.lock().unwrap()[0].data.record.clone();
     let Reply::Answer(stolen) = none(&query) else { panic!() };
-    assert!(matches!(answer::take(&desk.books, "ABC", &stolen).await.unwrap(), Taken::Refused(fault) if fault.code == BAD_ANSWER));
+    assert!(
+        matches!(answer::take(&desk.books, "ABC", &stolen).await.unwrap(), Taken::Refused(fault) if fault.code == BAD_ANSWER)
+    );
 }
 
 #[tokio::test]

@@ -119,7 +119,6 @@ impl Agreement {
         WARNINGS.into_iter().rev().find(|step| (0..=*step).contains(&left))
     }
 
-
     /// Whether the event may go out under this agreement on that day.
     ///
     /// A deletion often names nothing but its key: a field of `where` that it does not have counts as fitting, since a
@@ -148,8 +147,7 @@ impl Agreement {
 
     fn is_own(&self, record: &Value, deleted: bool) -> bool {
         let Some(field) = &self.own else { return true };
-        let found: Vec<Option<bool>> =
-            self.codes.iter().map(|code| fits(record, field, &Value::from(code.as_str()))).collect();
+        let found: Vec<Option<bool>> = self.codes.iter().map(|code| fits(record, field, &Value::from(code.as_str()))).collect();
         found.contains(&Some(true)) || deleted && !found.is_empty() && found.iter().all(Option::is_none)
     }
 }

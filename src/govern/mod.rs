@@ -189,9 +189,8 @@ impl Agreements {
     pub fn permit(&self, subscription: &SubscriptionId, event: &Event, today: Date) -> Result<(), Fault> {
         let Some(partner) = self.partner(subscription.as_str()) else { return Ok(()) };
         let dataset = event.kind.rsplit_once('.').map_or(event.kind.as_str(), |(dataset, _)| dataset);
-        let about = |agreement: &&Agreement| {
-            agreement.dataset == dataset && Some(agreement.purpose.as_str()) == event.purpose.as_deref()
-        };
+        let about =
+            |agreement: &&Agreement| agreement.dataset == dataset && Some(agreement.purpose.as_str()) == event.purpose.as_deref();
         let mut of_it = partner.agreements.iter().filter(about).peekable();
         if of_it.peek().is_none() || of_it.any(|agreement| agreement.is_valid(today)) {
             return Ok(());

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use axum::http::{HeaderMap, HeaderValue, header};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::SecretString;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::Hub;
@@ -61,17 +62,42 @@ impl Hub {
     }
 }
 
-/// Runs passes until cancelled.
+/// Runs until cancelled: a lane for each bank, so that a slow one holds up its own queries only, and the house beside them.
 pub(super) async fn run(hub: Arc<Hub>, providers: Providers, cancel: CancellationToken) {
+    let mut lanes = JoinSet::new();
+    for bank in banks() {
+        let provider = providers.get(&bank.code).cloned();
+        lanes.spawn(lane(Arc::clone(&hub), bank.code, provider, cancel.clone()));
+    }
     let books = hub.books();
     while !cancel.is_cancelled() {
-        if let Err(error) = drive::pass(&books, &hub.agreements, &providers, clock::millis()).await {
-            tracing::warn!(code = %error.fault().code, "a pass of the exchange is tried again");
+        if let Err(error) = drive::house(&books, clock::millis()).await {
+            tracing::warn!(code = %error.fault().code, "the reports of the exchange are tried again");
         }
-        tokio::select! {
-            () = cancel.cancelled() => {}
-            () = tokio::time::sleep(EVERY) => {}
+        pause(&cancel).await;
+    }
+    while lanes.join_next().await.is_some() {}
+}
+
+async fn lane(hub: Arc<Hub>, code: String, provider: Option<Arc<dyn Provider>>, cancel: CancellationToken) {
+    let books = hub.books();
+    while !cancel.is_cancelled() {
+        match drive::lane(&books, &hub.agreements, &code, provider.clone(), clock::millis()).await {
+            // There may be more.
+            Ok((sent, ..)) if sent > 0 => {}
+            Ok(_) => pause(&cancel).await,
+            Err(error) => {
+                tracing::warn!(code = %error.fault().code, "a lane of the exchange is tried again");
+                pause(&cancel).await;
+            }
         }
+    }
+}
+
+async fn pause(cancel: &CancellationToken) {
+    tokio::select! {
+        () = cancel.cancelled() => {}
+        () = tokio::time::sleep(EVERY) => {}
     }
 }
 
@@ -116,9 +142,10 @@ struct Fetched {
 #[async_trait]
 impl Provider for Fetched {
     async fn ask(&self, query: &Event) -> Reply {
-        let id = query.deliveryid.clone().unwrap_or_else(|| {
-            DeliveryId::derive(&query.occurrence, &SubscriptionId::from(self.partner.as_str()))
-        });
+        let id = query
+            .deliveryid
+            .clone()
+            .unwrap_or_else(|| DeliveryId::derive(&query.occurrence, &SubscriptionId::from(self.partner.as_str())));
         let delivery = Delivery { id, event: query.clone() };
         match self.boxes.append(&self.partner, &[delivery], CAPACITY).await {
             Ok(Some(_)) => Reply::Acknowledged,

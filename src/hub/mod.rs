@@ -2,6 +2,7 @@
 
 mod build;
 mod exchange;
+mod registered;
 mod resend;
 mod roles;
 mod upkeep;

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Hub, exchange, resend, upkeep, watch};
+use super::{Hub, exchange, registered::Registered, resend, upkeep, watch};
 use crate::{
     adapter::{
         run::{Poller, PushIntake, Shared},
@@ -210,8 +210,12 @@ impl Running {
             sources.push(http_push::open(&spec.slug, &spec.source, &objects(spec), &context(hub))?);
         }
         let intake = PushIntake::new(&specs, &self.shared()).await.map_err(|error| vec![error.fault()])?;
-        let mailboxes = mailbox::routes::routes(hub.store.clone(), Tokens::new(hub.agreements.partners()));
-        let app = crate::api::routes(Arc::clone(hub)).merge(crate::api::v1::routes(Arc::clone(hub))).merge(mailboxes).merge(http_push::routes(sources, Arc::new(intake)));
+        let mailboxes =
+            mailbox::routes::routes(hub.store.clone(), Tokens::new(hub.agreements.partners()), Arc::clone(&hub.agreements));
+        let app = crate::api::routes(Arc::clone(hub))
+            .merge(crate::api::v1::routes(Arc::clone(hub)))
+            .merge(mailboxes)
+            .merge(http_push::routes(sources, Arc::new(intake)));
         self.listen(app).await.map_err(|error| failed(format!("cannot listen on `{}`: {error}", self.hub.config.http.listen)))
     }
 
@@ -314,8 +318,15 @@ async fn target(
             upkeep.push(Arc::clone(&lake));
             (Box::new(Shelf(lake)), hub.config.lake.linger)
         }
-        Transport::Mailbox(mailbox) => {
-            (Box::new(Mailbox::new(hub.store.clone(), partner.slug.as_str(), mailbox.capacity)), Duration::ZERO)
+        Transport::Mailbox(settings) => {
+            let mailbox = Mailbox::new(hub.store.clone(), partner.slug.as_str(), settings.capacity);
+            if partner.endpoint_networks.is_empty() {
+                (Box::new(mailbox), Duration::ZERO)
+            } else {
+                let (networks, slug) = (partner.endpoint_networks.clone(), partner.slug.clone());
+                let current = tokio::sync::Mutex::default();
+                (Box::new(Registered { hub: Arc::clone(hub), partner: slug, networks, mailbox, current }), Duration::ZERO)
+            }
         }
         Transport::Webhook(settings) => (Box::new(Webhook::new(settings)?), Duration::ZERO),
     })

@@ -109,7 +109,8 @@ fn the_signature_of_rfc_9421_b25_with_hmac_fits() {
 
 #[test]
 fn the_signature_of_rfc_9421_b26_with_ed25519_fits_and_is_made_again() {
-    let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAJrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=\n-----END PUBLIC KEY-----";
+    let pem =
+        "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAJrQLj5P/89iXES9+vFgrIy29clF9CC/oPPsw3c5D0bs=\n-----END PUBLIC KEY-----";
     let key = algorithm::public(pem).unwrap();
     let text = "wqcAqbmYJ2ji2glfAMaRy4gruYYnx2nEFN2HN6jrnDnQCK1u02Gb04v9EDgwUPiu4A0w6vuQv5lIp5WPpBKRCw==";
     let base = base(&request(), None, B26).unwrap();
@@ -168,13 +169,20 @@ fn flipped(bytes: &[u8], at: usize) -> Vec<u8> {
 fn keys_that_are_none_are_refused() {
     let zeros = STANDARD.encode([0; 32]);
     for text in [
-        "", "ed25519:", "ed25519:AAAA", "rsa:AAAA", "sm2-sm3:AAAA", &format!("ecdsa-p256-sha256:{}", STANDARD.encode([4; 65])),
+        "",
+        "ed25519:",
+        "ed25519:AAAA",
+        "rsa:AAAA",
+        "sm2-sm3:AAAA",
+        &format!("ecdsa-p256-sha256:{}", STANDARD.encode([4; 65])),
         // The neutral point, of small order: it would accept signatures nobody made.
-        "ed25519:AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
+        "ed25519:AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
     ] {
         assert_eq!(algorithm::public(text).err().map(|fault| fault.code), Some(algorithm::BAD_KEY), "{text}");
     }
-    for text in ["ed25519-secret:AAAA".to_owned(), format!("sm2-sm3-secret:{zeros}"), format!("ecdsa-p256-sha256-secret:{zeros}")] {
+    for text in ["ed25519-secret:AAAA".to_owned(), format!("sm2-sm3-secret:{zeros}"), format!("ecdsa-p256-sha256-secret:{zeros}")]
+    {
         let fault = algorithm::secret(&SecretString::from(text)).err().unwrap();
         assert!(!fault.to_string().contains("AAAA"), "{fault}");
     }
@@ -217,9 +225,13 @@ fn a_request_is_good_within_the_window_and_as_it_was_signed() {
         let secret = algorithm::secret(&secret).unwrap();
         let good = call(secret.as_ref(), "bank-icbc/1");
         let key = public.as_ref();
-        for (now, result) in
-            [(NOW, Ok(())), (NOW + 300, Ok(())), (NOW - 300, Ok(())), (NOW + 301, Err(Error::Clock)), (NOW - 301, Err(Error::Clock))]
-        {
+        for (now, result) in [
+            (NOW, Ok(())),
+            (NOW + 300, Ok(())),
+            (NOW - 300, Ok(())),
+            (NOW + 301, Err(Error::Clock)),
+            (NOW - 301, Err(Error::Clock)),
+        ] {
             assert_eq!(judge(&good, key, now), result);
         }
         let mut other = call(secret.as_ref(), "bank-icbc/1");

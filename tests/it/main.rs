@@ -18,6 +18,7 @@ mod identity;
 mod lake;
 mod ledger;
 mod loads;
+mod partner_api;
 mod privacy;
 mod road;
 mod samples;

@@ -136,7 +136,8 @@ pub async fn upload(
     let faults = check(&api, &manifest, &bytes)?;
     let state = if faults.is_empty() { "accepted" } else { "refused" };
     let sealed = if faults.is_empty() { api.hub.keys.seal(&bytes) } else { String::new() };
-    let sql = "UPDATE partner_batch SET state = $3, faults = $4, body = $5 WHERE partner = $1 AND id = $2 AND state = 'announced'";
+    let sql =
+        "UPDATE partner_batch SET state = $3, faults = $4, body = $5 WHERE partner = $1 AND id = $2 AND state = 'announced'";
     let args: [Arg; 5] = [
         caller.partner.as_str().into(),
         id.as_str().into(),

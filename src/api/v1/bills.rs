@@ -28,7 +28,8 @@ fn day(text: &str) -> Option<Date> {
 async fn bill(api: &Api, partner: &str, day: Date) -> Result<(usize, String), Problem> {
     let start = |day: Date| page::moment(&format!("{}T00:00:00+08:00", clock::iso_date(day))).unwrap_or_default();
     let end = day.next_day().map_or(i64::MAX, start);
-    let sql = "SELECT delivery_id, at, receipt FROM receipt WHERE subscription = $1 AND at >= $2 AND at < $3 ORDER BY at, delivery_id";
+    let sql =
+        "SELECT delivery_id, at, receipt FROM receipt WHERE subscription = $1 AND at >= $2 AND at < $3 ORDER BY at, delivery_id";
     let rows = api.hub.store.read(sql, &[partner.into(), start(day).into(), end.into()]).await?;
     let mut text = "delivery_id,delivered_at,receipt\n".to_owned();
     for row in &rows {

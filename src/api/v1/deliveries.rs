@@ -100,7 +100,8 @@ pub async fn resend(
         return Err(Problem::from(CONFLICT).detail("the copy of this delivery is no longer kept"));
     }
     let resend = derived("rs", &caller, idempotency_key(&headers));
-    let sql = "INSERT INTO partner_resend (id, partner, delivery_id, state, at) VALUES ($1, $2, $3, 'open', $4) ON CONFLICT DO NOTHING";
+    let sql =
+        "INSERT INTO partner_resend (id, partner, delivery_id, state, at) VALUES ($1, $2, $3, 'open', $4) ON CONFLICT DO NOTHING";
     let args = [resend.as_str().into(), caller.partner.as_str().into(), id.as_str().into(), clock::millis().into()];
     api.hub.store.write(sql, &args).await?;
     Ok((StatusCode::ACCEPTED, Json(json!({ "id": resend, "delivery": id, "state": "open" }))).into_response())

@@ -104,13 +104,8 @@ pub async fn create(
     tx.execute(replaced, &[caller.partner.as_str().into(), id.as_str().into()]).await?;
     let sql = "INSERT INTO partner_endpoint (id, partner, url, state, secret, next_secret, at) VALUES ($1, $2, $3, 'active', $4, '', $5) \
                ON CONFLICT DO NOTHING";
-    let args = [
-        id.as_str().into(),
-        caller.partner.as_str().into(),
-        new.url.as_str().into(),
-        sealed.into(),
-        clock::millis().into(),
-    ];
+    let args =
+        [id.as_str().into(), caller.partner.as_str().into(), new.url.as_str().into(), sealed.into(), clock::millis().into()];
     tx.execute(sql, &args).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Json(shown(&api, &find(&api, &caller, &id).await?))).into_response())
@@ -139,11 +134,8 @@ pub async fn rotate(
     }
     let row = find(&api, &caller, &id).await?;
     let (secret, next) = (row.text(3), row.text(4));
-    let (secret, next) = if next.is_empty() {
-        (secret, api.hub.keys.seal(fresh_secret()?.as_bytes()))
-    } else {
-        (next, String::new())
-    };
+    let (secret, next) =
+        if next.is_empty() { (secret, api.hub.keys.seal(fresh_secret()?.as_bytes())) } else { (next, String::new()) };
     let sql = "UPDATE partner_endpoint SET secret = $3, next_secret = $4 WHERE partner = $1 AND id = $2";
     api.hub.store.write(sql, &[caller.partner.as_str().into(), id.as_str().into(), secret.into(), next.into()]).await?;
     Ok(Json(shown(&api, &find(&api, &caller, &id).await?)).into_response())
@@ -203,5 +195,6 @@ pub async fn replay(
     ];
     // SQLite takes `ON CONFLICT` behind a SELECT only where the SELECT has a WHERE; it has.
     let count = api.hub.store.write(sql, &args).await?;
-    Ok((StatusCode::ACCEPTED, Json(json!({ "id": replay, "deliveries": count, "more": count as i64 == MOST_REPLAYED }))).into_response())
+    Ok((StatusCode::ACCEPTED, Json(json!({ "id": replay, "deliveries": count, "more": count as i64 == MOST_REPLAYED })))
+        .into_response())
 }

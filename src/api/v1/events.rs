@@ -38,8 +38,7 @@ pub async fn list(
 fn shown(api: &Api, caller: &Caller, letter: &Letter) -> Value {
     let subscription = SubscriptionId::from(caller.partner.as_str());
     let event = serde_json::from_str::<Event>(&letter.body).ok();
-    let ended =
-        event.as_ref().is_some_and(|event| api.hub.agreements.permit(&subscription, event, clock::today()).is_err());
+    let ended = event.as_ref().is_some_and(|event| api.hub.agreements.permit(&subscription, event, clock::today()).is_err());
     if ended {
         return json!({ "cursor": letter.cursor, "event": null, "withheld": { "code": ENDED.code, "en": ENDED.en, "zh": ENDED.zh } });
     }

@@ -205,9 +205,10 @@ async fn finish(response: Response, trace: &str, method: &Method, asked: &Header
 
 fn compress(mut parts: axum::http::response::Parts, bytes: Bytes, asked: &HeaderMap) -> Response {
     parts.headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
-    let wanted = asked.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).is_some_and(|text| {
-        text.split(',').any(|part| part.trim().split(';').next() == Some("gzip") && !part.contains("q=0"))
-    });
+    let wanted = asked
+        .get(header::ACCEPT_ENCODING)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|text| text.split(',').any(|part| part.trim().split(';').next() == Some("gzip") && !part.contains("q=0")));
     if wanted && bytes.len() >= COMPRESSED_FROM {
         let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 4), Compression::fast());
         if encoder.write_all(&bytes).is_ok()

@@ -102,7 +102,8 @@ pub async fn add(store: &Store, partner: &str, public: &dyn Verify, by: &str) ->
     let serial = rows.last().map_or(0, |row| row.int(0)) + 1;
     let ending = "UPDATE partner_key SET valid_to = $2 WHERE partner = $1 AND valid_to = 0";
     tx.execute(ending, &[partner.into(), (now + OVERLAP).into()]).await?;
-    let sql = "INSERT INTO partner_key (partner, serial, public_key, added_at, valid_to, added_by) VALUES ($1, $2, $3, $4, 0, $5)";
+    let sql =
+        "INSERT INTO partner_key (partner, serial, public_key, added_at, valid_to, added_by) VALUES ($1, $2, $3, $4, 0, $5)";
     tx.execute(sql, &[partner.into(), serial.into(), text.as_str().into(), now.into(), by.into()]).await?;
     tx.commit().await?;
     Ok(Some(Key { partner: partner.to_owned(), serial, public: text, added_at: now, valid_to: 0 }))

@@ -7,8 +7,14 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Api, Caller, openapi, page, problem::{KINDS, Problem}};
-use crate::{clock, govern::agreement::{Agreement, When}};
+use super::{
+    Api, Caller, openapi, page,
+    problem::{KINDS, Problem},
+};
+use crate::{
+    clock,
+    govern::agreement::{Agreement, When},
+};
 
 /// `GET /v1/meta/services`: every dataset and every operation; whether the caller may, and if not, why.
 pub async fn services(

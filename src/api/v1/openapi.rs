@@ -11,7 +11,10 @@ use axum::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{page, problem::{KINDS, Problem}};
+use super::{
+    page,
+    problem::{KINDS, Problem},
+};
 
 /// One operation.
 pub struct Operation {
@@ -198,8 +201,11 @@ fn responses(operation: &Operation) -> Value {
     statuses.dedup();
     let possible = |status: &u16| operation.signed || matches!(status, 400 | 404 | 405 | 503);
     for status in statuses.iter().filter(|status| possible(status)) {
-        let codes: Vec<String> =
-            KINDS.iter().filter(|kind| kind.status.as_u16() == *status).map(|kind| format!("{}: {}", kind.code, kind.en)).collect();
+        let codes: Vec<String> = KINDS
+            .iter()
+            .filter(|kind| kind.status.as_u16() == *status)
+            .map(|kind| format!("{}: {}", kind.code, kind.en))
+            .collect();
         responses.insert(
             status.to_string(),
             json!({
@@ -235,7 +241,13 @@ pub async fn page(RawQuery(query): RawQuery) -> Result<Response, Problem> {
 fn html() -> String {
     let mut page = HEAD.to_owned();
     for operation in OPERATIONS {
-        let _ = write!(page, "<h2 id=\"{}\"><span class=\"m\">{}</span><code>{}</code></h2>", operation.id, operation.method, escape(operation.path));
+        let _ = write!(
+            page,
+            "<h2 id=\"{}\"><span class=\"m\">{}</span><code>{}</code></h2>",
+            operation.id,
+            operation.method,
+            escape(operation.path)
+        );
         let signed = if operation.signed { "" } else { " No signature needed. 无需签名。" };
         let _ = write!(page, "<p>{}. {}。{signed} → {}</p>", escape(operation.en), operation.zh, operation.status);
         if !operation.body.is_empty() {
@@ -246,7 +258,13 @@ fn html() -> String {
     page.push_str("<h2>错误 Errors</h2><table><tr><th>code</th><th>status</th><th>message</th><th>hint</th></tr>");
     for kind in KINDS {
         let (en, hint) = (escape(kind.en), escape(kind.hint));
-        let _ = write!(page, "<tr id=\"{0}\"><td>{0}</td><td>{1}</td><td>{en}<br>{2}</td><td>{hint}</td></tr>", kind.code, kind.status.as_u16(), kind.zh);
+        let _ = write!(
+            page,
+            "<tr id=\"{0}\"><td>{0}</td><td>{1}</td><td>{en}<br>{2}</td><td>{hint}</td></tr>",
+            kind.code,
+            kind.status.as_u16(),
+            kind.zh
+        );
     }
     page.push_str("</table></body></html>");
     page

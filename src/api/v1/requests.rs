@@ -31,7 +31,8 @@ fn books(api: &Api) -> Books {
 }
 
 fn may_verify(api: &Api, caller: &Caller) -> Result<(), Problem> {
-    let may = api.hub.agreements.partner(&caller.partner).is_some_and(|partner| partner.may.iter().any(|what| what == "verification"));
+    let may =
+        api.hub.agreements.partner(&caller.partner).is_some_and(|partner| partner.may.iter().any(|what| what == "verification"));
     if may { Ok(()) } else { Err(Problem::from(NOT_ALLOWED).detail("your partner file does not let you ask for verifications")) }
 }
 
@@ -41,7 +42,8 @@ pub async fn create(State(api): State<Api>, Extension(caller): Extension<Caller>
     let request: Request = body(&bytes)?;
     match request::begin(&books(&api), &request, &caller.partner).await {
         Ok(Begun::Open { request_no, queries }) => {
-            Ok((StatusCode::ACCEPTED, Json(json!({ "request_no": request_no, "state": "OPEN", "queries": queries }))).into_response())
+            Ok((StatusCode::ACCEPTED, Json(json!({ "request_no": request_no, "state": "OPEN", "queries": queries })))
+                .into_response())
         }
         Ok(Begun::Known { request_no }) => {
             Ok((StatusCode::ACCEPTED, Json(json!({ "request_no": request_no, "state": "KNOWN" }))).into_response())
@@ -70,7 +72,8 @@ pub async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     page::none(query.as_deref())?;
-    let sql = "SELECT request_no, state, version, at FROM verification WHERE asked_by = $1 ORDER BY at DESC, request_no LIMIT 100";
+    let sql =
+        "SELECT request_no, state, version, at FROM verification WHERE asked_by = $1 ORDER BY at DESC, request_no LIMIT 100";
     let rows = api.hub.store.read(sql, &[caller.partner.as_str().into()]).await?;
     let requests: Vec<Value> = rows
         .iter()

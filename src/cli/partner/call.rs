@@ -43,7 +43,8 @@ fn fault(message: impl Into<String>) -> Fault {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let secret = std::fs::read_to_string(&args.key).map_err(|error| fault(format!("the key cannot be read: {}", error.kind())))?;
+    let secret =
+        std::fs::read_to_string(&args.key).map_err(|error| fault(format!("the key cannot be read: {}", error.kind())))?;
     let key = algorithm::secret(&SecretString::from(secret))?;
     let body = match args.body.strip_prefix('@') {
         Some(file) => std::fs::read(file).map_err(|error| fault(format!("the body cannot be read: {}", error.kind())))?,
@@ -59,7 +60,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         headers.insert("idempotency-key", HeaderValue::from_str(&own).map_err(|_| fault("the Idempotency-Key is no header"))?);
     }
     let signer = Signer { key: key.as_ref(), keyid: &args.keyid };
-    signer.sign(&args.url, &method, &body, clock::now().unix_timestamp(), &mut headers).map_err(|error| fault(error.to_string()))?;
+    signer
+        .sign(&args.url, &method, &body, clock::now().unix_timestamp(), &mut headers)
+        .map_err(|error| fault(error.to_string()))?;
     send(&method, args.url, headers, body).await
 }
 
@@ -81,7 +84,8 @@ async fn send(method: &str, url: url::Url, headers: HeaderMap, body: Vec<u8>) ->
     let status = response.status();
     let text = response.text().await.map_err(|_| fault("the answer broke off"))?;
     eprintln!("{status}");
-    let pretty = serde_json::from_str::<serde_json::Value>(&text).ok().and_then(|value| serde_json::to_string_pretty(&value).ok());
+    let pretty =
+        serde_json::from_str::<serde_json::Value>(&text).ok().and_then(|value| serde_json::to_string_pretty(&value).ok());
     output::say!("{}", pretty.unwrap_or(text));
     Ok(output::findings(!status.is_success()))
 }

@@ -3,7 +3,8 @@
 use std::{
     io::Read,
     path::{Path, PathBuf},
-    process::ExitCode};
+    process::ExitCode,
+};
 
 use serde_json::{Map, Value, json};
 use time::{Date, macros::format_description};
@@ -46,7 +47,9 @@ pub(super) fn run(plans: &Plans, question: &Question, format: output::Format) ->
     let records = records(&question.record)?;
     let explained: Vec<Value> = records
         .into_iter()
-        .map(|record| event(plans, partner, record, question.dataset.as_deref()).map(|event| explain(plans, partner, &event, today)))
+        .map(|record| {
+            event(plans, partner, record, question.dataset.as_deref()).map(|event| explain(plans, partner, &event, today))
+        })
         .collect::<Result<_, Fault>>()?;
     if format.is_json() {
         // One record, one object; lines of records, a list.
@@ -144,11 +147,8 @@ fn as_event(dataschema: String, dataset: &str, record: Value) -> Event {
 fn guess(plans: &Plans, partner: &Partner, record: &Value) -> Option<String> {
     let schemas: Vec<_> = plans.registry.iter().collect();
     let agreed = |name: &str| partner.agreements.iter().any(|agreement| agreement.dataset == name);
-    let valid: Vec<&str> = schemas
-        .iter()
-        .filter(|schema| schema.validate(record).is_empty())
-        .map(|schema| schema.dataset.as_str())
-        .collect();
+    let valid: Vec<&str> =
+        schemas.iter().filter(|schema| schema.validate(record).is_empty()).map(|schema| schema.dataset.as_str()).collect();
     if let Some(name) = valid.iter().find(|name| agreed(name)).or_else(|| valid.first()) {
         return Some((*name).to_owned());
     }
@@ -166,10 +166,8 @@ fn explain(plans: &Plans, partner: &Partner, event: &Event, today: Date) -> Valu
     let dataset = event.dataset().as_str().to_owned();
     let of_dataset: Vec<_> = judged.iter().filter(|(_, verdict)| *verdict != Verdict::OtherDataset).collect();
     let chosen = outgoing.as_ref().and_then(|outgoing| judged.iter().find(|(agreement, _)| agreement.id == outgoing.agreement));
-    let verdicts: Vec<Value> = of_dataset
-        .iter()
-        .map(|(agreement, verdict)| json!({ "agreement": agreement.id, "verdict": verdict.as_str() }))
-        .collect();
+    let verdicts: Vec<Value> =
+        of_dataset.iter().map(|(agreement, verdict)| json!({ "agreement": agreement.id, "verdict": verdict.as_str() })).collect();
     let mut answer = json!({
         "partner": partner.slug,
         "endpoint": partner.endpoint().as_str(),
@@ -257,7 +255,9 @@ fn look_up(record: &Value, field: &str) -> Option<Value> {
 }
 
 fn print(explained: &Value) {
-    let text = |value: &Value| value.as_str().map_or_else(|| if value.is_null() { String::new() } else { value.to_string() }, str::to_owned);
+    let text = |value: &Value| {
+        value.as_str().map_or_else(|| if value.is_null() { String::new() } else { value.to_string() }, str::to_owned)
+    };
     let (partner, dataset) = (text(&explained["partner"]), text(&explained["dataset"]));
     if explained["leaves"] == true {
         let occasion = if explained["when"] == "requested" { "on a request only" } else { "with every record" };

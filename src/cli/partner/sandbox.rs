@@ -41,7 +41,8 @@ pub(super) struct Args {
 }
 
 fn failed(error: &dyn std::fmt::Display) -> Fault {
-    Fault::new(NO_SANDBOX, format!("the sandbox cannot start: {error}")).hint("give an empty folder with --data and a free --listen")
+    Fault::new(NO_SANDBOX, format!("the sandbox cannot start: {error}"))
+        .hint("give an empty folder with --data and a free --listen")
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode> {
@@ -60,7 +61,10 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
     household(&hub).await?;
     records(&hub, &args.partner).await?;
     let listen = running.listen.map(|listen| listen.to_string()).unwrap_or_default();
-    output::say!("{}", json!({ "url": format!("http://{listen}"), "keyid": key.id(), "docs": format!("http://{listen}/v1/docs") }));
+    output::say!(
+        "{}",
+        json!({ "url": format!("http://{listen}"), "keyid": key.id(), "docs": format!("http://{listen}/v1/docs") })
+    );
     crate::cli::serve::stop_signal().await;
     running.stop().await;
     Ok(ExitCode::SUCCESS)
@@ -68,14 +72,15 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
 
 /// Folders of its own, simulators for all other banks, and the right to ask for verifications.
 async fn prepare(config: &mut Config, args: &Args) -> anyhow::Result<()> {
-    let plans = Plans::load(config, &crate::config::keys::Keys::dry_run(), Secrets::Optional).map_err(Faults)?;
-    if plans.agreements.partner(&args.partner).is_none() {
-        return Err(no_such_partner(&args.partner, &plans).into());
-    }
     let data = std::path::absolute(&config.hub.data).map_err(|error| failed(&error))?;
     let (adapters, partners) = (data.join("adapters"), data.join("partners"));
     for folder in [&adapters, &partners] {
         std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
+    }
+    config.paths.adapters = adapters;
+    let plans = Plans::load(config, &crate::config::keys::Keys::dry_run(), Secrets::Optional).map_err(Faults)?;
+    if plans.agreements.partner(&args.partner).is_none() {
+        return Err(no_such_partner(&args.partner, &plans).into());
     }
     for entry in std::fs::read_dir(&config.paths.partners).map_err(|error| failed(&error))?.flatten() {
         let mut text = std::fs::read_to_string(entry.path()).map_err(|error| failed(&error))?;
@@ -86,7 +91,7 @@ async fn prepare(config: &mut Config, args: &Args) -> anyhow::Result<()> {
     }
     config.hub.systems.clear();
     config.http.listen.clone_from(&args.listen);
-    (config.paths.adapters, config.paths.partners) = (adapters, partners);
+    config.paths.partners = partners;
     for bank in banks().into_iter().filter(|bank| partner_of(&bank.code) != args.partner) {
         let address = queries::start(&data.join("banks"), &bank.code).await.map_err(|error| failed(&error))?;
         config.env.insert(format!("BANK_{}_QUERY_URL", bank.code), format!("http://{address}/query"));

@@ -9,7 +9,12 @@ use toml::de::DeValue;
 use super::reader::{INVALID, MISSING, Section, nearest};
 use crate::{
     error::{Code, Fault},
-    govern::{Known, agreement::{Agreement, When}, form::Form, plan::Plan},
+    govern::{
+        Known,
+        agreement::{Agreement, When},
+        form::Form,
+        plan::Plan,
+    },
 };
 
 /// The agreement names a dataset that does not exist.
@@ -77,7 +82,12 @@ fn agreement(section: &Section<'_>, known: &Known<'_>) -> Option<Agreement> {
     if let (Some(own), Some(listed)) = (&own, &listed)
         && !listed.contains(own)
     {
-        section.wrong(UNKNOWN_FIELD, "own", format!("`own` names `{own}`, which the dataset does not have"), "a field of the dataset");
+        section.wrong(
+            UNKNOWN_FIELD,
+            "own",
+            format!("`own` names `{own}`, which the dataset does not have"),
+            "a field of the dataset",
+        );
     }
     let (valid_from, valid_to) = validity?;
     let plan = Plan::new(&fields, &key);

@@ -41,7 +41,8 @@ pub(super) fn read(file: &Path, text: &str, keys: &GovernKeys, known: &Known<'_>
         vec![Fault::new(SYNTAX, format!("not TOML: {}", error.message())).in_file(&shown).at_row(row)]
     })?;
     let report = Report::new(&shown, text);
-    let root_keys = ["slug", "name", "codes", "requests_per_second", "endpoint_networks", "may", "query", "transport", "agreement"];
+    let root_keys =
+        ["slug", "name", "codes", "requests_per_second", "endpoint_networks", "may", "query", "transport", "agreement"];
     let section = Section::new(&report, root.get_ref(), "the partner file", 0..0, &root_keys);
     let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let slug = section.text("slug").unwrap_or_default();
