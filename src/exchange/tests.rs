@@ -59,10 +59,13 @@ fn ask(change: serde_json::Value) -> Request {
     serde_json::from_value(ask).unwrap()
 }
 
+/// How a bank answers a query.
+type Behaviour = fn(&Value) -> Reply;
+
 /// A bank that keeps what it was asked and answers as it is told.
 struct Bank {
     asked: Mutex<Vec<Event>>,
-    behaviour: fn(&Value) -> Reply,
+    behaviour: Behaviour,
 }
 
 #[async_trait]
@@ -98,9 +101,8 @@ struct Street {
 }
 
 impl Street {
-    fn new(special: &[(&str, fn(&Value) -> Reply)]) -> Self {
-        let behaviour =
-            |code: &str| special.iter().find(|(name, _)| *name == code).map_or(none as fn(&Value) -> Reply, |found| found.1);
+    fn new(special: &[(&str, Behaviour)]) -> Self {
+        let behaviour = |code: &str| special.iter().find(|(name, _)| *name == code).map_or(none as Behaviour, |found| found.1);
         let bank = |code: String| {
             let bank = Arc::new(Bank { asked: Mutex::default(), behaviour: behaviour(&code) });
             (code, bank)
