@@ -106,9 +106,9 @@ fn agreements(hub: &Hub, warned: &mut Option<Date>) {
         let subscription = SubscriptionId::from(partner.slug.as_str());
         let days = partner.agreements.iter().map(|agreement| agreement.days_left(today)).filter(|days| *days >= 0).min();
         record::agreement_days(&subscription, days.unwrap_or(-1));
-        for agreement in partner.agreements.iter().filter(|agreement| fresh && agreement.warning(today).is_some()) {
-            let days = agreement.days_left(today);
-            tracing::warn!(%subscription, "an agreement runs out in {days} days: `civilhub partner list` tells which");
+        // One line a partner is enough: the list tells the rest.
+        if fresh && partner.agreements.iter().any(|agreement| agreement.warning(today).is_some()) {
+            tracing::warn!(%subscription, "an agreement runs out soon: `civilhub partner list` tells which and when");
         }
     }
 }
