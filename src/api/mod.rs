@@ -2,6 +2,7 @@
 
 pub mod probes;
 pub mod status;
+pub mod v1;
 
 use std::sync::Arc;
 

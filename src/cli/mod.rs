@@ -24,6 +24,7 @@ mod ledger;
 mod load;
 mod migrate;
 mod output;
+mod partner;
 mod probe;
 mod schema;
 mod serve;
@@ -33,6 +34,7 @@ mod tap;
 mod top;
 mod supervise;
 mod trace;
+mod verify;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -116,6 +118,10 @@ enum Command {
     Adapter(adapter::Args),
     /// List, validate and compare schemas.
     Schema(schema::Args),
+    /// Partners: who receives what, in which form, until when.
+    Partner(partner::Args),
+    /// Verification of households at the banks: authorisations, requests, reports.
+    Verify(verify::Args),
     /// One record's whole life, by event, delivery or dead-letter id.
     Trace(trace::Args),
     /// Dead letters: list, show, replay, discard.
@@ -183,6 +189,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check(format) => check::run(&global, format),
         Command::Adapter(args) => adapter::run(&global, args).await,
         Command::Schema(args) => schema::run(&global, args),
+        Command::Partner(args) => partner::run(&global, args).await,
+        Command::Verify(args) => verify::run(&global, args).await,
         Command::Trace(args) => trace::run(&global, args).await,
         Command::Dead(args) => dead::run(&global, args).await,
         Command::Books(args) => books::run(&global, args).await,

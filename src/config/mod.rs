@@ -47,6 +47,8 @@ pub struct Hub {
     pub data: PathBuf,
     #[serde(deserialize_with = "names")]
     pub systems: Vec<String>,
+    #[serde(deserialize_with = "names")]
+    pub partners: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

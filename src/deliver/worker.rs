@@ -28,6 +28,7 @@ use crate::{
         event::{attributes_of, stand_in},
     },
     error::Fault,
+    govern::{Agreements, partner::Transport},
     ledger::{Entry, Kind, arrival, chain::Chain},
     store::{Error, Store, Tx},
     telemetry::{
@@ -53,6 +54,8 @@ pub struct Worker {
     pub bus: Arc<dyn Bus>,
     pub store: Store,
     pub keys: Keys,
+    /// Asked again before each try: an agreement may run out while a delivery waits.
+    pub agreements: Arc<Agreements>,
     pub child: Option<Child>,
     pub prefetch: u16,
     /// How long a batch waits for more deliveries.
@@ -268,8 +271,19 @@ impl Worker {
         }
     }
 
+    /// Sets aside what is due under an agreement that has run out.
+    fn stop_ended(&self, items: &mut [Item]) {
+        let today = clock::today();
+        for item in items.iter_mut().filter(|item| matches!(item.state, Step::Due)) {
+            if let Err(fault) = self.agreements.permit(&self.subscription, &item.delivery.event, today) {
+                item.state = Step::Parked(fault);
+            }
+        }
+    }
+
     /// Offers everything that is due. Returns the pause before the rest is offered again, if any is left.
     async fn attempt(&self, items: &mut [Item]) -> Option<Duration> {
+        self.stop_ended(items);
         let due: Vec<usize> = (0..items.len()).filter(|index| matches!(items[*index].state, Step::Due)).collect();
         if due.is_empty() {
             return None;
@@ -356,7 +370,32 @@ impl Worker {
             .iter()
             .filter(|item| matches!(item.state, Step::Delivered(_)) && fresh.contains(item.delivery.id.as_str()))
             .map(|item| &item.delivery.event);
-        arrival::add(tx, events, (-1, 0)).await
+        arrival::add(tx, events, (-1, 0)).await?;
+        self.keep_copies(tx, items, &fresh).await
+    }
+
+    /// Sealed copies of what left, for partners that may ask for it again. The lake keeps its own.
+    async fn keep_copies(&self, tx: &mut Tx, items: &[Item], fresh: &FxHashSet<String>) -> Result<(), Error> {
+        let partner = self.agreements.partner(self.subscription.as_str());
+        if !partner.is_some_and(|partner| !matches!(partner.transport, Transport::Lake)) {
+            return Ok(());
+        }
+        let delivered = items.iter().filter(|item| matches!(item.state, Step::Delivered(_)));
+        let rows: Vec<Value> = delivered
+            .filter(|item| fresh.contains(item.delivery.id.as_str()))
+            .map(|item| {
+                let dataset = item.delivery.event.dataset();
+                json!([item.delivery.id.as_str(), dataset.as_str(), self.keys.seal(&item.received.body)])
+            })
+            .collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let sql = "INSERT INTO partner_sent (delivery_id, partner, dataset, at, body) SELECT value ->> 0, $2, value ->> 1, CAST($3 AS BIGINT), value ->> 2 \
+                   FROM {rows} WHERE true ON CONFLICT DO NOTHING";
+        tx.execute(sql, &[Value::Array(rows).to_string().into(), self.subscription.as_str().into(), clock::millis().into()])
+            .await?;
+        Ok(())
     }
 
     async fn park(&self, tx: &mut Tx, items: &[Item]) -> Result<(), Error> {

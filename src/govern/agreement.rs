@@ -23,6 +23,14 @@ pub struct Agreement {
     pub valid_from: Date,
     /// Last day on which it holds.
     pub valid_to: Date,
+    /// Whether records of the dataset go out as they come, or only an exchange asks under it.
+    pub when: When,
+    /// The field that must hold one of the partner's own codes.
+    pub own: Option<String>,
+    /// The partner's own codes.
+    pub(super) codes: Vec<String>,
+    /// How many digits of the division the copy keeps in its attribute: 2, 4, 6, 9 or 12.
+    pub division_digits: usize,
     /// Beginnings of division codes; at least one.
     pub divisions: Vec<String>,
     /// Fields of the record that must have these values.
@@ -31,6 +39,28 @@ pub struct Agreement {
     pub fields: BTreeMap<String, Form>,
     pub(super) plan: Plan,
 }
+
+/// On what occasion data go out under an agreement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Every record of the dataset to which the agreement applies.
+    Recorded,
+    /// Nothing by itself: an exchange or a signed request takes the fields it may show from here.
+    Requested,
+}
+
+impl When {
+    /// As written in partner files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Recorded => "recorded",
+            Self::Requested => "requested",
+        }
+    }
+}
+
+/// Days before the end on which an agreement warns.
+pub const WARNINGS: [i64; 3] = [30, 7, 1];
 
 /// Why an agreement does or does not apply to an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,11 +77,48 @@ pub enum Verdict {
     OtherDivision,
     /// A field of `where` has another value.
     FilteredOut,
+    /// The field named by `own` holds none of the partner's codes.
+    NotOwn,
+    /// It applies, but only an exchange or a signed request takes data under it.
+    OnRequest,
     /// An earlier agreement of the same partner applies.
     Preceded,
 }
 
+impl Verdict {
+    /// For people: completes "nothing goes out under it, because …".
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Applies => "it applies",
+            Self::OtherDataset => "it is about another dataset",
+            Self::NotYetValid => "its first day is yet to come",
+            Self::Expired => "its last day is over",
+            Self::OtherDivision => "the record belongs to a division it does not cover",
+            Self::FilteredOut => "a field of `where` has another value",
+            Self::NotOwn => "the record is not the partner's own",
+            Self::OnRequest => "data go out on a request only",
+            Self::Preceded => "an earlier agreement of the partner applies",
+        }
+    }
+}
+
 impl Agreement {
+    /// Days until its last day: 0 on that day, below when it is over.
+    pub fn days_left(&self, today: Date) -> i64 {
+        (self.valid_to - today).whole_days()
+    }
+
+    /// Whether it holds on that day.
+    pub fn is_valid(&self, today: Date) -> bool {
+        self.valid_from <= today && today <= self.valid_to
+    }
+
+    /// The step of the warning that it has reached (30, 7 or 1 days before the end), if any.
+    pub fn warning(&self, today: Date) -> Option<i64> {
+        let left = self.days_left(today);
+        WARNINGS.into_iter().rev().find(|step| (0..=*step).contains(&left))
+    }
+
     /// Whether the event may go out under this agreement on that day.
     ///
     /// A deletion often names nothing but its key: a field of `where` that it does not have counts as fitting, since a
@@ -69,9 +136,19 @@ impl Agreement {
             Verdict::OtherDivision
         } else if !self.filter.iter().all(|(field, wanted)| fits(&event.data.record, field, wanted).unwrap_or(deleted)) {
             Verdict::FilteredOut
+        } else if !self.is_own(&event.data.record, deleted) {
+            Verdict::NotOwn
+        } else if self.when == When::Requested {
+            Verdict::OnRequest
         } else {
             Verdict::Applies
         }
+    }
+
+    fn is_own(&self, record: &Value, deleted: bool) -> bool {
+        let Some(field) = &self.own else { return true };
+        let found: Vec<Option<bool>> = self.codes.iter().map(|code| fits(record, field, &Value::from(code.as_str()))).collect();
+        found.contains(&Some(true)) || deleted && !found.is_empty() && found.iter().all(Option::is_none)
     }
 }
 

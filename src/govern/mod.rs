@@ -38,6 +38,9 @@ use plan::Reason;
 /// The folder of the partners or one of its files cannot be read.
 pub const UNREADABLE: Code = Code::new(5100);
 
+/// A delivery waited longer than its agreement held.
+pub const ENDED: Code = Code::new(5115);
+
 /// Longest partner file that is read.
 const MOST_BYTES: u64 = 1 << 20;
 
@@ -47,6 +50,8 @@ pub struct Known<'a> {
     pub datasets: Vec<&'a str>,
     /// The fields of a dataset by dotted name, those in lists too; `None` if they are not known.
     pub fields: &'a dyn Fn(&str) -> Option<Vec<String>>,
+    /// Partners that must have an address and secrets; of any other the lack is a state.
+    pub required: Vec<&'a str>,
 }
 
 /// One event for one partner, as the partner may see it.
@@ -99,7 +104,7 @@ struct Receiver {
 impl Agreements {
     /// Reads every `*.toml` of the folder. Either all files are good, or the answer is everything that is wrong.
     pub fn load(dir: &Path, keys: &GovernKeys) -> Result<Self, Vec<Fault>> {
-        Self::load_checked(dir, keys, &Known { datasets: Vec::new(), fields: &|_| None })
+        Self::load_checked(dir, keys, &Known { datasets: Vec::new(), fields: &|_| None, required: Vec::new() })
     }
 
     /// As [`Agreements::load`], and datasets and fields must be known ones.
@@ -156,6 +161,44 @@ impl Agreements {
         outgoing
     }
 
+    /// The partner of this name.
+    pub fn partner(&self, slug: &str) -> Option<&Partner> {
+        self.partners.iter().find(|partner| partner.slug == slug)
+    }
+
+    /// The copy for one partner under its agreement for requests; `None` if it has none that applies.
+    pub fn on_request(&self, slug: &str, event: &Event, today: Date) -> Option<Outgoing> {
+        let (partner, receiver) = self.partners.iter().zip(&self.receivers).find(|(partner, _)| partner.slug == slug)?;
+        let agreement = partner.agreements.iter().find(|agreement| agreement.judge(event, today) == Verdict::OnRequest)?;
+        Some(project(event, agreement, receiver, today))
+    }
+
+    /// What one partner would see of an event, whether by itself or on a request, and the judgement of all its agreements.
+    pub fn preview(&self, slug: &str, event: &Event, today: Date) -> (Option<Outgoing>, Vec<(&Agreement, Verdict)>) {
+        let Some((partner, receiver)) = self.partners.iter().zip(&self.receivers).find(|(partner, _)| partner.slug == slug)
+        else {
+            return (None, Vec::new());
+        };
+        let judged: Vec<_> = partner.agreements.iter().map(|agreement| (agreement, agreement.judge(event, today))).collect();
+        let of = |wanted| judged.iter().find(|(_, verdict)| *verdict == wanted);
+        let chosen = of(Verdict::Applies).or_else(|| of(Verdict::OnRequest));
+        (chosen.map(|(agreement, _)| project(event, agreement, receiver, today)), judged)
+    }
+
+    /// Whether a delivery may still leave on that day: it waited, and its agreement may have run out meanwhile.
+    pub fn permit(&self, subscription: &SubscriptionId, event: &Event, today: Date) -> Result<(), Fault> {
+        let Some(partner) = self.partner(subscription.as_str()) else { return Ok(()) };
+        let dataset = event.kind.rsplit_once('.').map_or(event.kind.as_str(), |(dataset, _)| dataset);
+        let about =
+            |agreement: &&Agreement| agreement.dataset == dataset && Some(agreement.purpose.as_str()) == event.purpose.as_deref();
+        let mut of_it = partner.agreements.iter().filter(about).peekable();
+        if of_it.peek().is_none() || of_it.any(|agreement| agreement.is_valid(today)) {
+            return Ok(());
+        }
+        Err(Fault::new(ENDED, "the agreement ran out before the delivery left")
+            .hint("renew the agreement, then `civilhub dead replay`"))
+    }
+
     /// For every agreement about the event's dataset: whether it applies, and each field's form or reason.
     pub fn explain(&self, event: &Event, today: Date) -> Vec<Explanation> {
         let dataset = event.dataset();
@@ -192,7 +235,7 @@ fn project(event: &Event, agreement: &Agreement, receiver: &Receiver, today: Dat
         time: event.time.clone(),
         dataschema: event.dataschema.clone(),
         datacontenttype: event.datacontenttype.clone(),
-        division: event.division.clone(),
+        division: shortened(&event.division, agreement.division_digits),
         sequence: event.sequence,
         partitionkey: event.partitionkey.clone(),
         contenthash: ContentHash::of(&data.record),
@@ -215,10 +258,16 @@ fn project(event: &Event, agreement: &Agreement, receiver: &Receiver, today: Dat
     }
 }
 
+/// A division code of which only the first digits are told; the rest is zeros, as codes are padded.
+fn shortened(division: &str, digits: usize) -> String {
+    let shown = division.get(..digits).unwrap_or(division);
+    format!("{shown:0<width$}", width = division.len())
+}
+
 fn explain(event: &Event, agreement: &Agreement, receiver: &Receiver, today: Date) -> Explanation {
     let verdict = agreement.judge(event, today);
     let mut fields = Vec::new();
-    if verdict == Verdict::Applies {
+    if matches!(verdict, Verdict::Applies | Verdict::OnRequest) {
         let outgoing = project(event, agreement, receiver, today);
         let shown = agreement.fields.iter().filter(|(field, _)| has(&outgoing.event.data.record, field));
         fields.extend(shown.map(|(field, form)| (field.clone(), Ok(*form))));

@@ -13,12 +13,69 @@ pub struct Partner {
     pub slug: String,
     /// For people.
     pub name: String,
+    /// Its own codes (of an institution, a department), which the agreements with `own` compare with.
+    pub codes: Vec<String>,
     /// How its deliveries reach it.
     pub transport: Transport,
+    /// Why it has no endpoint, if it has none: its deliveries wait in its mailbox.
+    pub unreachable: Option<String>,
+    /// Signed requests per second to the partner API.
+    pub requests_per_second: NonZeroU32,
+    /// Networks in which an endpoint that the partner registers itself may lie; none: it may register none.
+    pub endpoint_networks: Vec<Network>,
+    /// Where its queries go, if the hub calls it for them; else they wait in its mailbox.
+    pub query: Option<QueryEndpoint>,
+    /// What it may ask the hub to do, such as `verification`.
+    pub may: Vec<String>,
     /// Deliveries per second; `None` for no limit.
     pub rate_per_second: Option<NonZeroU32>,
     /// In file order: the first that applies to an event decides.
     pub agreements: Vec<Agreement>,
+}
+
+/// Where a provider takes queries.
+#[derive(Debug, Clone)]
+pub struct QueryEndpoint {
+    pub url: String,
+    pub allow: Vec<Network>,
+    pub timeout: Duration,
+}
+
+/// How a partner is reached, as operators see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    /// The lake of the hub.
+    Lake,
+    /// The hub calls.
+    Webhook,
+    /// The partner comes with a token.
+    Mailbox,
+    /// Neither address nor token: the mailbox keeps its deliveries, and only signed requests read it.
+    None,
+}
+
+impl Endpoint {
+    /// For people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lake => "lake",
+            Self::Webhook => "webhook",
+            Self::Mailbox => "mailbox",
+            Self::None => "no endpoint configured",
+        }
+    }
+}
+
+impl Partner {
+    /// How it is reached.
+    pub fn endpoint(&self) -> Endpoint {
+        match &self.transport {
+            _ if self.unreachable.is_some() => Endpoint::None,
+            Transport::Lake => Endpoint::Lake,
+            Transport::Webhook(_) => Endpoint::Webhook,
+            Transport::Mailbox(_) => Endpoint::Mailbox,
+        }
+    }
 }
 
 /// How a partner gets its deliveries.

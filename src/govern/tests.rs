@@ -225,7 +225,7 @@ fn every_fault_of_every_file_is_told() {
         let names = ["payment_no", "payee_name", "members.name", "note"];
         (dataset == "assistance-payment").then(|| names.map(str::to_owned).to_vec())
     };
-    let known = Known { datasets: vec!["assistance-payment"], fields: &listed };
+    let known = Known { datasets: vec!["assistance-payment"], fields: &listed, required: Vec::new() };
     let faults = Agreements::load_checked(&dir, &keys(), &known).unwrap_err();
     let text: Vec<String> = faults.iter().map(ToString::to_string).collect();
     let all = text.join("\n");
@@ -255,7 +255,7 @@ fn every_fault_of_every_file_is_told() {
 fn datasets_are_checked_and_suggested() {
     let bad = BANK.replacen("assistance-payment", "asistance-payment", 1);
     let (_guard, dir) = folder(&[("bank-jlbank.toml", &bad)]);
-    let known = Known { datasets: vec!["assistance-payment", "person"], fields: &|_| None };
+    let known = Known { datasets: vec!["assistance-payment", "person"], fields: &|_| None, required: Vec::new() };
     let faults = Agreements::load_checked(&dir, &keys(), &known).unwrap_err();
     assert_eq!(faults[0].code, file::agreement::UNKNOWN_DATASET);
     assert_eq!(faults[0].hint.as_deref(), Some("did you mean `assistance-payment`?"));
@@ -263,10 +263,18 @@ fn datasets_are_checked_and_suggested() {
 }
 
 #[test]
-fn a_missing_variable_and_a_missing_token_are_faults() {
+fn a_missing_variable_and_a_missing_token_are_states_unless_the_partner_must_be_reachable() {
     let mailbox = "slug = \"m\"\nname = \"m\"\n[transport]\nkind = \"mailbox\"\n";
     let (_guard, dir) = folder(&[("bank-jlbank.toml", BANK), ("m.toml", mailbox)]);
-    let faults = Agreements::load(&dir, &GovernKeys::new([7; 32]).with_lookup(|_| None)).unwrap_err();
+    let nothing_set = || GovernKeys::new([7; 32]).with_lookup(|_| None);
+    let open = Agreements::load(&dir, &nothing_set()).unwrap();
+    for partner in open.partners() {
+        assert_eq!(partner.endpoint(), partner::Endpoint::None, "{}", partner.slug);
+        assert!(matches!(&partner.transport, partner::Transport::Mailbox(mailbox) if mailbox.tokens.is_empty()));
+    }
+    assert_eq!(open.partners()[0].unreachable.as_deref(), Some("the variable `JLBANK_SECRET` is not set"));
+    let known = Known { datasets: Vec::new(), fields: &|_| None, required: vec!["bank-jlbank", "m"] };
+    let faults = Agreements::load_checked(&dir, &nothing_set(), &known).unwrap_err();
     assert_eq!(faults.iter().map(|fault| fault.code).collect::<Vec<_>>(), [file::SECRET, file::SECRET]);
     assert!(faults[0].message.contains("JLBANK_SECRET"));
 }
@@ -304,4 +312,58 @@ fn projection_is_linear() {
     let elapsed = start.elapsed();
     println!("2000 projections in {elapsed:?}");
     assert!(elapsed.as_secs() < 10);
+}
+
+/// An agreement with one line more.
+fn bank_with(line: &str) -> Agreements {
+    let text = BANK.replacen("key = [\"payment_no\"]", &format!("key = [\"payment_no\"]\n{line}"), 1);
+    let text = text.replacen("name = \"吉林银行\"", "name = \"吉林银行\"\ncodes = [\"P1\", \"P2\"]", 1);
+    let (_guard, dir) = folder(&[("bank-jlbank.toml", &text)]);
+    Agreements::load(&dir, &keys()).unwrap()
+}
+
+#[test]
+fn what_is_given_on_request_never_goes_out_by_itself() {
+    let agreements = bank_with("when = \"requested\"\ndivision_digits = 2");
+    let event = event("upsert", record());
+    let late = agreements.outgoing(&event, TODAY);
+    assert!(late.iter().all(|outgoing| outgoing.agreement != "jlb-pay"), "{late:?}");
+    let asked = agreements.on_request("bank-jlbank", &event, TODAY).unwrap();
+    assert_eq!((asked.agreement.as_str(), asked.event.division.as_str()), ("jlb-pay", "220000000000"));
+    assert!(agreements.on_request("bank-jlbank", &event, date!(2028 - 01 - 01)).is_none());
+    assert!(agreements.on_request("nobody", &event, TODAY).is_none());
+}
+
+#[test]
+fn own_records_only() {
+    let agreements = bank_with("own = \"payment_no\"");
+    let mut own = event("upsert", record());
+    own.data.record["payment_no"] = "P2".into();
+    assert_eq!(agreements.outgoing(&own, TODAY)[0].agreement, "jlb-pay");
+    own.data.record["payment_no"] = "P3".into();
+    assert!(agreements.outgoing(&own, TODAY).iter().all(|outgoing| outgoing.agreement != "jlb-pay"));
+    let judged = agreements.preview("bank-jlbank", &own, TODAY).1;
+    assert_eq!(judged[0].1, Verdict::NotOwn);
+}
+
+#[test]
+fn an_agreement_warns_before_its_last_day_and_stops_after_it() {
+    let agreements = agreements();
+    let agreement = &agreements.partners()[0].agreements[0];
+    for (day, left, warning) in [
+        (date!(2027 - 11 - 30), 31, None),
+        (date!(2027 - 12 - 01), 30, Some(30)),
+        (date!(2027 - 12 - 24), 7, Some(7)),
+        (date!(2027 - 12 - 30), 1, Some(1)),
+        (date!(2027 - 12 - 31), 0, Some(1)),
+        (date!(2028 - 01 - 01), -1, None),
+    ] {
+        assert_eq!((agreement.days_left(day), agreement.warning(day)), (left, warning), "{day}");
+    }
+    let event = event("upsert", record());
+    let waiting = agreements.outgoing(&event, date!(2027 - 12 - 31)).remove(0);
+    assert!(agreements.permit(&waiting.subscription, &waiting.event, date!(2027 - 12 - 31)).is_ok());
+    let stopped = agreements.permit(&waiting.subscription, &waiting.event, date!(2028 - 01 - 01)).unwrap_err();
+    assert_eq!(stopped.code, ENDED);
+    assert!(agreements.outgoing(&event, date!(2028 - 01 - 01)).is_empty());
 }

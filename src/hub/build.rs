@@ -35,19 +35,13 @@ pub struct Hub {
     pub child: Option<Child>,
 }
 
-/// Whether `${NAME}` in partner files must have a value.
+/// Whether the partners of `hub.partners` must have their addresses and secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Secrets {
     /// For a hub that runs.
     Required,
-    /// For looking at the configuration off line: a missing secret is stood in for.
+    /// For looking at the configuration off line.
     Optional,
-}
-
-impl Secrets {
-    fn stand_in(self) -> Option<String> {
-        (self == Self::Optional).then(|| "whsec_c3RhbmQtaW4tZm9yLWEtbWlzc2luZy1zZWNyZXQ=".to_owned())
-    }
 }
 
 /// The parts that need no store and no bus.
@@ -162,7 +156,7 @@ pub(crate) fn agreements(
 ) -> Result<Agreements, Vec<Fault>> {
     let env = config.env.clone();
     let govern = GovernKeys::new(keys.derive("govern"))
-        .with_lookup(move |name| env.get(name).cloned().or_else(|| std::env::var(name).ok()).or_else(|| secrets.stand_in()));
+        .with_lookup(move |name| env.get(name).cloned().or_else(|| std::env::var(name).ok()));
     let fields = |dataset: &str| {
         let schema = registry.latest(&dataset.into())?;
         Some(
@@ -173,8 +167,23 @@ pub(crate) fn agreements(
                 .collect(),
         )
     };
+    let required = match secrets {
+        Secrets::Required => config.hub.partners.iter().map(String::as_str).collect(),
+        Secrets::Optional => Vec::new(),
+    };
     let datasets = registry.iter().map(|schema| schema.dataset.as_str()).collect();
-    Agreements::load_checked(&config.paths.partners, &govern, &Known { datasets, fields: &fields })
+    let agreements = Agreements::load_checked(&config.paths.partners, &govern, &Known { datasets, fields: &fields, required })?;
+    let unknown = config.hub.partners.iter().filter(|name| agreements.partner(name).is_none());
+    let faults: Vec<Fault> = unknown.map(|name| no_such_partner(name, &agreements)).collect();
+    if faults.is_empty() { Ok(agreements) } else { Err(faults) }
+}
+
+fn no_such_partner(name: &str, agreements: &Agreements) -> Fault {
+    let fault = Fault::new(BAD_CONFIG, format!("`hub.partners` names `{name}`, which has no partner file"));
+    match nearest(name, agreements.partners().iter().map(|partner| partner.slug.as_str())) {
+        Some(near) => fault.hint(format!("did you mean `{near}`?")),
+        None => fault.hint("`civilhub partner list` shows the partners"),
+    }
 }
 
 async fn open_bus(config: &Config) -> Result<Arc<dyn Bus>, crate::bus::Error> {

@@ -1,6 +1,9 @@
 //! The hub as a running thing: opens everything that the configuration names, starts roles, drains, stops.
 
 mod build;
+mod exchange;
+mod registered;
+mod resend;
 mod roles;
 mod upkeep;
 mod watch;

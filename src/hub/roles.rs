@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Hub, upkeep, watch};
+use super::{Hub, exchange, registered::Registered, resend, upkeep, watch};
 use crate::{
     adapter::{
         run::{Poller, PushIntake, Shared},
@@ -48,6 +48,7 @@ pub enum Role {
     Adapters,
     Router,
     Deliver,
+    Exchange,
     Api,
 }
 
@@ -94,6 +95,10 @@ impl Hub {
         };
         if role.covers(Role::Deliver) {
             running.start_deliver().await?;
+        }
+        if role.covers(Role::Exchange) {
+            let providers = self.providers()?;
+            running.tasks.spawn(exchange::run(Arc::clone(self), providers, running.cancel.clone()));
         }
         if role.covers(Role::Router) {
             running.start_router();
@@ -175,17 +180,30 @@ impl Running {
 
     async fn start_deliver(&mut self) -> Result<(), Vec<Fault>> {
         let (mut faults, mut lakes) = (Vec::new(), Vec::new());
-        for partner in self.hub.agreements.partners() {
+        let hub = Arc::clone(&self.hub);
+        for partner in hub.agreements.partners() {
             match target(&self.hub, partner, &mut lakes).await {
                 Ok((target, linger)) => {
                     let worker = worker(&self.hub, partner, target, linger);
                     self.tasks.spawn(worker.run(self.cancel.clone()));
+                    self.start_resends(partner).await?;
                 }
                 Err(found) => faults.extend(found),
             }
         }
         self.tasks.spawn(upkeep::run(lakes, self.hub.store.clone(), self.cancel.clone()));
         if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    /// What a partner asks for again goes through a target of its own: it must not wait behind the queue.
+    async fn start_resends(&mut self, partner: &Partner) -> Result<(), Vec<Fault>> {
+        if matches!(partner.transport, Transport::Lake) {
+            return Ok(());
+        }
+        let (target, _) = target(&self.hub, partner, &mut Vec::new()).await?;
+        let boxed = matches!(partner.transport, Transport::Mailbox(_));
+        self.tasks.spawn(resend::run(Arc::clone(&self.hub), partner.slug.clone(), target, boxed, self.cancel.clone()));
+        Ok(())
     }
 
     fn start_adapters(&mut self) -> Result<(), Vec<Fault>> {
@@ -216,8 +234,12 @@ impl Running {
             sources.push(http_push::open(&spec.slug, &spec.source, &objects(spec), &context(hub))?);
         }
         let intake = PushIntake::new(&specs, &self.shared()).await.map_err(|error| vec![error.fault()])?;
-        let mailboxes = mailbox::routes::routes(hub.store.clone(), Tokens::new(hub.agreements.partners()));
-        let app = crate::api::routes(Arc::clone(hub)).merge(mailboxes).merge(http_push::routes(sources, Arc::new(intake)));
+        let mailboxes =
+            mailbox::routes::routes(hub.store.clone(), Tokens::new(hub.agreements.partners()), Arc::clone(&hub.agreements));
+        let app = crate::api::routes(Arc::clone(hub))
+            .merge(crate::api::v1::routes(Arc::clone(hub)))
+            .merge(mailboxes)
+            .merge(http_push::routes(sources, Arc::new(intake)));
         self.listen(app).await.map_err(|error| failed(format!("cannot listen on `{}`: {error}", self.hub.config.http.listen)))
     }
 
@@ -304,6 +326,7 @@ fn worker(hub: &Arc<Hub>, partner: &Partner, target: Box<dyn Target>, linger: Du
         bus: Arc::clone(&hub.bus),
         store: hub.store.clone(),
         keys: hub.keys.clone(),
+        agreements: Arc::clone(&hub.agreements),
         child: hub.child.clone(),
         prefetch: hub.config.bus.prefetch.max(u16::try_from(hub.config.lake.batch).unwrap_or(u16::MAX)),
         linger,
@@ -322,8 +345,15 @@ async fn target(
             upkeep.push(Arc::clone(&lake));
             (Box::new(Shelf(lake)), hub.config.lake.linger)
         }
-        Transport::Mailbox(mailbox) => {
-            (Box::new(Mailbox::new(hub.store.clone(), partner.slug.as_str(), mailbox.capacity)), Duration::ZERO)
+        Transport::Mailbox(settings) => {
+            let mailbox = Mailbox::new(hub.store.clone(), partner.slug.as_str(), settings.capacity);
+            if partner.endpoint_networks.is_empty() {
+                (Box::new(mailbox), Duration::ZERO)
+            } else {
+                let (networks, slug) = (partner.endpoint_networks.clone(), partner.slug.clone());
+                let current = tokio::sync::Mutex::default();
+                (Box::new(Registered { hub: Arc::clone(hub), partner: slug, networks, mailbox, current }), Duration::ZERO)
+            }
         }
         Transport::Webhook(settings) => (Box::new(Webhook::new(settings)?), Duration::ZERO),
     })

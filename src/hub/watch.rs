@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
+use time::Date;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +12,7 @@ use super::{Hub, roles::depths};
 use crate::{
     clock,
     config::BusKind,
+    envelope::SubscriptionId,
     store::{Error, Row},
     telemetry::{
         age::{Ages, Look},
@@ -29,11 +31,12 @@ const DEAD_EVERY: u32 = 15;
 const DECLARE_EVERY: u32 = 10;
 
 pub(super) async fn run(hub: Arc<Hub>, cancel: CancellationToken) {
-    let (mut ages, mut looks) = (Ages::default(), 0u32);
+    let (mut ages, mut looks, mut warned) = (Ages::default(), 0u32, None);
     while !cancel.is_cancelled() {
         look(&hub, &mut ages).await;
         if looks.is_multiple_of(DEAD_EVERY) {
             count_dead_letters(&hub).await;
+            agreements(&hub, &mut warned);
         }
         looks = looks.wrapping_add(1);
         if looks.is_multiple_of(DECLARE_EVERY)
@@ -93,6 +96,21 @@ fn show(row: &Row, depths: &BTreeMap<String, u64>, ages: &mut Ages) {
     let Some(depth) = depths.get(&queue).copied() else { return };
     let look = Look { now: clock::millis(), depth, settled, oldest_at: (oldest_at > 0).then_some(oldest_at) };
     record::queue(&queue, depth, ages.look(&queue, look));
+}
+
+/// Shows how long the agreements hold, and warns once a day of those that end within thirty days.
+fn agreements(hub: &Hub, warned: &mut Option<Date>) {
+    let today = clock::today();
+    let fresh = warned.replace(today) != Some(today);
+    for partner in hub.agreements.partners() {
+        let subscription = SubscriptionId::from(partner.slug.as_str());
+        let days = partner.agreements.iter().map(|agreement| agreement.days_left(today)).filter(|days| *days >= 0).min();
+        record::agreement_days(&subscription, days.unwrap_or(-1));
+        // One line a partner is enough: the list tells the rest.
+        if fresh && partner.agreements.iter().any(|agreement| agreement.warning(today).is_some()) {
+            tracing::warn!(%subscription, "an agreement runs out soon: `civilhub partner list` tells which and when");
+        }
+    }
 }
 
 async fn count_dead_letters(hub: &Hub) {

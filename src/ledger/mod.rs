@@ -38,6 +38,16 @@ pub enum Kind {
     Discarded,
     /// A human decided about persons, with a reason.
     Decided,
+    /// A verification was asked for, under an authorisation.
+    Asked,
+    /// A verification or an answer was refused.
+    Refused,
+    /// A provider has answered.
+    Answered,
+    /// A report was issued.
+    Reported,
+    /// An authorisation was taken back.
+    Revoked,
 }
 
 impl Kind {
@@ -54,6 +64,11 @@ impl Kind {
             Self::Replayed => "replayed",
             Self::Discarded => "discarded",
             Self::Decided => "decided",
+            Self::Asked => "asked",
+            Self::Refused => "refused",
+            Self::Answered => "answered",
+            Self::Reported => "reported",
+            Self::Revoked => "revoked",
         }
     }
 }

@@ -83,6 +83,7 @@ metrics! {
     QueueMessages = Gauge "civilhub_queue_messages" [Queue] "Messages in a queue, waiting or handed out and not settled";
     QueueOldest = Gauge "civilhub_queue_oldest_seconds" [Queue] "Age of the oldest message of a queue, derived from arrivals and departures, not measured; 0 when it is empty";
     CircuitState = Gauge "civilhub_circuit_state" [Subscription] "Circuit of a receiver: 0 closed, 1 half-open, 2 open";
+    AgreementDays = Gauge "civilhub_agreement_days_left" [Subscription] "Days until the first agreement of a partner runs out: 0 on its last day, -1 when all are over; worry below 30";
     DependencyUp = Gauge "civilhub_dependency_up" [Dependency] "1 if store or bus answered within two seconds at the last look, else 0";
     SpansDropped = Counter "civilhub_trace_spans_dropped_total" [] "Spans of traces that the collector did not take in time and that were given up; no record is touched by it";
     BuildInfo = Gauge "civilhub_build_info" [Version] "Always 1; the version is in the label";

@@ -87,6 +87,11 @@ pub fn circuit(subscription: &SubscriptionId, state: u8) {
     set(Metric::CircuitState, vec![Value::subscription(subscription)], f64::from(state));
 }
 
+/// Days until the first agreement of a receiver runs out.
+pub fn agreement_days(subscription: &SubscriptionId, days: i64) {
+    set(Metric::AgreementDays, vec![Value::subscription(subscription)], days as f64);
+}
+
 /// A record was set aside.
 pub fn dead_letter(stage: Stage, code: Code) {
     add(Metric::DeadLetters, vec![stage.label(), Value::code(code)], 1);

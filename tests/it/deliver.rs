@@ -464,7 +464,7 @@ async fn api(store: &Store, partner: &str) -> String {
     // SHA-256 of `next-token`.
     let hash = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(b"next-token"));
     tokens.insert(partner, &format!("sha256:{hash}"));
-    let app: Router = routes::routes(store.clone(), tokens);
+    let app: Router = routes::routes(store.clone(), tokens, Arc::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1/mailbox", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, app).await });

@@ -22,6 +22,7 @@ mod kit;
 mod lake;
 mod ledger;
 mod loads;
+mod partner_api;
 mod privacy;
 mod road;
 mod samples;

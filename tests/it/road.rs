@@ -270,6 +270,7 @@ impl Road {
                 bus: Arc::<EmbeddedBus>::clone(&self.bus),
                 store: self.store.clone(),
                 keys: self.keys.clone(),
+                agreements: Arc::clone(&self.agreements),
                 child: None,
                 prefetch: 64,
                 linger: Duration::ZERO,

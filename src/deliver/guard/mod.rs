@@ -322,6 +322,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_redirect_to_loopback_makes_no_connection() {
+        let (inner, calls) = server(CLOSING).await;
+        let answer = format!(
+            "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://127.0.0.1:{inner}/\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        );
+        let (port, _) = server(Box::leak(answer.into_boxed_str()).as_bytes()).await;
+        assert_eq!(post(&client(&format!("http://partner.example:{port}/"), vec![vec!["127.0.0.1"]])).await, Ok(307));
+        assert_eq!(calls.load(Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
     async fn an_answer_that_breaks_off_is_no_answer() {
         let (port, _) = server(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf").await;
         let client = client(&format!("http://partner.example:{port}/"), vec![vec!["127.0.0.1"]]);

@@ -24,8 +24,13 @@ use tower_http::timeout::TimeoutLayer;
 
 use super::{Acknowledged, BEYOND, Mailboxes};
 use crate::{
+    clock,
+    envelope::{Event, SubscriptionId},
     error::{Code, Fault},
-    govern::partner::{Partner, Transport},
+    govern::{
+        Agreements,
+        partner::{Partner, Transport},
+    },
     store::Store,
 };
 
@@ -85,17 +90,19 @@ fn hash(token: &str) -> Hash {
 
 struct Api {
     boxes: Mailboxes,
+    /// What lies here longer than its agreement held is not shown.
+    agreements: Arc<Agreements>,
     tokens: Tokens,
 }
 
 /// The routes, ready to be merged into the partner API.
-pub fn routes(store: Store, tokens: Tokens) -> Router {
+pub fn routes(store: Store, tokens: Tokens, agreements: Arc<Agreements>) -> Router {
     Router::new()
         .route("/v1/mailbox/{partner}/events", get(events))
         .route("/v1/mailbox/{partner}/ack", post(acknowledge))
         .layer(DefaultBodyLimit::max(1024))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(60)))
-        .with_state(Arc::new(Api { boxes: Mailboxes::new(store), tokens }))
+        .with_state(Arc::new(Api { boxes: Mailboxes::new(store), agreements, tokens }))
 }
 
 async fn events(
@@ -110,12 +117,21 @@ async fn events(
     let next = page.letters.last().map_or(after, |letter| letter.cursor);
     let mut events = Vec::with_capacity(page.letters.len());
     for letter in page.letters {
+        if ended(&api.agreements, &partner, &letter.body) {
+            continue;
+        }
         // The body is JSON that we wrote: it is passed on as it is, not parsed and built again.
         let event = RawValue::from_string(letter.body).map_err(|_| Problem::damaged())?;
         events.push(LetterBody { cursor: letter.cursor, event });
     }
     let body = Events { events, next, more: page.more };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response())
+}
+
+/// Whether the agreement under which a delivery came has run out since.
+fn ended(agreements: &Agreements, partner: &str, body: &str) -> bool {
+    let event = serde_json::from_str::<Event>(body);
+    event.is_ok_and(|event| agreements.permit(&SubscriptionId::from(partner), &event, clock::today()).is_err())
 }
 
 #[derive(serde::Serialize)]

@@ -9,7 +9,12 @@ use toml::de::DeValue;
 use super::reader::{INVALID, MISSING, Section, nearest};
 use crate::{
     error::{Code, Fault},
-    govern::{Known, agreement::Agreement, form::Form, plan::Plan},
+    govern::{
+        Known,
+        agreement::{Agreement, When},
+        form::Form,
+        plan::Plan,
+    },
 };
 
 /// The agreement names a dataset that does not exist.
@@ -25,16 +30,30 @@ pub const DUPLICATE: Code = Code::new(5111);
 /// A field that holds an object is listed under its own name.
 pub const STRUCTURE: Code = Code::new(5113);
 
-const AGREEMENT_KEYS: [&str; 10] =
-    ["id", "dataset", "purpose", "legal_basis", "valid_from", "valid_to", "divisions", "where", "key", "fields"];
+const AGREEMENT_KEYS: [&str; 13] = [
+    "id",
+    "dataset",
+    "purpose",
+    "legal_basis",
+    "valid_from",
+    "valid_to",
+    "divisions",
+    "where",
+    "when",
+    "own",
+    "division_digits",
+    "key",
+    "fields",
+];
 
-pub(super) fn agreements(root: &Section<'_>, known: &Known<'_>) -> Vec<Agreement> {
+pub(super) fn agreements(root: &Section<'_>, codes: &[String], known: &Known<'_>) -> Vec<Agreement> {
     let mut agreements: Vec<Agreement> = Vec::new();
     for section in root.sections("agreement", &AGREEMENT_KEYS) {
-        let Some(agreement) = agreement(&section, known) else { continue };
+        let Some(mut agreement) = agreement(&section, known) else { continue };
         if agreements.iter().any(|other| other.id == agreement.id) {
             section.wrong(DUPLICATE, "id", format!("agreement `{}` is there twice", agreement.id), "an id of its own");
         }
+        agreement.codes = codes.to_vec();
         agreements.push(agreement);
     }
     agreements
@@ -59,6 +78,17 @@ fn agreement(section: &Section<'_>, known: &Known<'_>) -> Option<Agreement> {
         );
     }
     let filter = filter(section);
+    let (when, division_digits, own) = (when(section), division_digits(section), section.optional_text("own"));
+    if let (Some(own), Some(listed)) = (&own, &listed)
+        && !listed.contains(own)
+    {
+        section.wrong(
+            UNKNOWN_FIELD,
+            "own",
+            format!("`own` names `{own}`, which the dataset does not have"),
+            "a field of the dataset",
+        );
+    }
     let (valid_from, valid_to) = validity?;
     let plan = Plan::new(&fields, &key);
     Some(Agreement {
@@ -68,11 +98,34 @@ fn agreement(section: &Section<'_>, known: &Known<'_>) -> Option<Agreement> {
         legal_basis: legal_basis?,
         valid_from,
         valid_to,
+        when,
+        own,
+        codes: Vec::new(),
+        division_digits,
         divisions,
         filter,
         fields,
         plan,
     })
+}
+
+fn when(section: &Section<'_>) -> When {
+    match section.optional_text("when").as_deref() {
+        None | Some("recorded") => When::Recorded,
+        Some("requested") => When::Requested,
+        Some(_) => {
+            section.wrong(INVALID, "when", "there is no such occasion", "recorded or requested");
+            When::Requested
+        }
+    }
+}
+
+fn division_digits(section: &Section<'_>) -> usize {
+    let digits = section.number("division_digits", 2..=12, 12);
+    if !matches!(digits, 2 | 4 | 6 | 9 | 12) {
+        section.wrong(INVALID, "division_digits", "a division code has no such level", "2, 4, 6, 9 or 12");
+    }
+    digits as usize
 }
 
 fn validity(section: &Section<'_>) -> Option<(Date, Date)> {

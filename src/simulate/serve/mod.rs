@@ -3,4 +3,5 @@
 pub mod mock;
 pub mod pull;
 pub mod push;
+pub mod queries;
 pub mod soap;

@@ -10,10 +10,12 @@ fn everything(system: &System, subscription: &SubscriptionId) {
     records_published(system, 5);
     source_failed(system);
     source_read(system);
+    loads_held(system, 1);
     let fates = ["dispatched", "dispatched", "rejected", "parked", "superseded", "duplicate", "seen"];
     routed(fates.into_iter().map(|fate| (system.clone(), fate)));
     deliveries(subscription, ["delivered", "refused", "delivered"].into_iter());
     circuit(subscription, 2);
+    agreement_days(subscription, 12);
     dead_letter(Stage::Route, Code::new(5303));
     dead_letters_open(&BTreeMap::from([((Stage::Route, "parked"), 3)]));
     replayed(Stage::Route, 1);

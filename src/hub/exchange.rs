@@ -1,0 +1,156 @@
+//! The exchange role: passes of the verification, with the transports of its providers.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use axum::http::{HeaderMap, HeaderValue, header};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use secrecy::SecretString;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::Hub;
+use crate::{
+    clock,
+    deliver::{
+        Delivery,
+        guard::{Client, Limits},
+        mailbox::Mailboxes,
+        signing::Signer,
+    },
+    envelope::{DeliveryId, Event, SubscriptionId},
+    error::Fault,
+    exchange::{
+        Provider, Reply, UNAVAILABLE, banks,
+        book::Books,
+        drive::{self, Providers},
+        partner_of,
+    },
+    govern::partner::{QueryEndpoint, Signing},
+};
+
+const EVERY: Duration = Duration::from_secs(1);
+
+/// A mailbox takes no more queries than this before some are fetched.
+const CAPACITY: u32 = 1_000_000;
+
+impl Hub {
+    /// What exchanges write to.
+    pub fn books(&self) -> Books {
+        Books { store: self.store.clone(), keys: self.keys.clone() }
+    }
+
+    /// The banks, each behind its own transport: called where its file names an address, else by its mailbox.
+    pub fn providers(&self) -> Result<Providers, Vec<Fault>> {
+        let (mut providers, mut faults) = (Providers::new(), Vec::new());
+        for bank in banks() {
+            let slug = partner_of(&bank.code);
+            let Some(partner) = self.agreements.partner(&slug) else { continue };
+            let provider: Arc<dyn Provider> = match &partner.query {
+                Some(endpoint) => match called(self, &slug, endpoint) {
+                    Ok(called) => Arc::new(called),
+                    Err(fault) => {
+                        faults.push(fault);
+                        continue;
+                    }
+                },
+                None => Arc::new(Fetched { boxes: Mailboxes::new(self.store.clone()), partner: slug }),
+            };
+            providers.insert(bank.code, provider);
+        }
+        if faults.is_empty() { Ok(providers) } else { Err(faults) }
+    }
+}
+
+/// Runs until cancelled: a lane for each bank, so that a slow one holds up its own queries only, and the house beside them.
+pub(super) async fn run(hub: Arc<Hub>, providers: Providers, cancel: CancellationToken) {
+    let mut lanes = JoinSet::new();
+    for bank in banks() {
+        let provider = providers.get(&bank.code).cloned();
+        lanes.spawn(lane(Arc::clone(&hub), bank.code, provider, cancel.clone()));
+    }
+    let books = hub.books();
+    while !cancel.is_cancelled() {
+        if let Err(error) = drive::house(&books, clock::millis()).await {
+            tracing::warn!(code = %error.fault().code, "the reports of the exchange are tried again");
+        }
+        pause(&cancel).await;
+    }
+    while lanes.join_next().await.is_some() {}
+}
+
+async fn lane(hub: Arc<Hub>, code: String, provider: Option<Arc<dyn Provider>>, cancel: CancellationToken) {
+    let books = hub.books();
+    while !cancel.is_cancelled() {
+        match drive::lane(&books, &hub.agreements, &code, provider.clone(), clock::millis()).await {
+            // There may be more.
+            Ok((sent, ..)) if sent > 0 => {}
+            Ok(_) => pause(&cancel).await,
+            Err(error) => {
+                tracing::warn!(code = %error.fault().code, "a lane of the exchange is tried again");
+                pause(&cancel).await;
+            }
+        }
+    }
+}
+
+async fn pause(cancel: &CancellationToken) {
+    tokio::select! {
+        () = cancel.cancelled() => {}
+        () = tokio::time::sleep(EVERY) => {}
+    }
+}
+
+/// A bank that is called: JSON over HTTPS, signed with a key of its own.
+struct Called {
+    client: Client,
+    signer: Signer,
+}
+
+fn called(hub: &Hub, slug: &str, endpoint: &QueryEndpoint) -> Result<Called, Fault> {
+    let client = Client::new(&endpoint.url, &endpoint.allow, Limits::within(endpoint.timeout), None)?;
+    let seed = hub.keys.derive(&format!("exchange/{slug}"));
+    let signer = Signer::new(Signing::Ed25519, &[SecretString::from(format!("whsk_{}", STANDARD.encode(seed)))])?;
+    Ok(Called { client, signer })
+}
+
+#[async_trait]
+impl Provider for Called {
+    async fn ask(&self, query: &Event) -> Reply {
+        let record = &query.data.record;
+        let body = record.to_string();
+        let number = record["query_no"].as_str().unwrap_or_default();
+        let mut headers: HeaderMap = self.signer.headers(number, clock::now().unix_timestamp(), body.as_bytes());
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let away = |text: &str| Reply::Unavailable(Fault::new(UNAVAILABLE, text));
+        let Ok(answer) = self.client.post(headers, body.into()).await else { return away("the provider cannot be reached") };
+        match answer.status.as_u16() {
+            202 => Reply::Acknowledged,
+            200 => serde_json::from_slice(&answer.body).map_or_else(|_| away("the answer is not JSON"), Reply::Answer),
+            status @ (400 | 403 | 404 | 409 | 422) => Reply::Refused(format!("status {status}")),
+            _ => away("the provider cannot answer now"),
+        }
+    }
+}
+
+/// A bank that comes and fetches: the query waits in its mailbox, and the answer comes to `/v1/answers`.
+struct Fetched {
+    boxes: Mailboxes,
+    partner: String,
+}
+
+#[async_trait]
+impl Provider for Fetched {
+    async fn ask(&self, query: &Event) -> Reply {
+        let id = query
+            .deliveryid
+            .clone()
+            .unwrap_or_else(|| DeliveryId::derive(&query.occurrence, &SubscriptionId::from(self.partner.as_str())));
+        let delivery = Delivery { id, event: query.clone() };
+        match self.boxes.append(&self.partner, &[delivery], CAPACITY).await {
+            Ok(Some(_)) => Reply::Acknowledged,
+            Ok(None) => Reply::Unavailable(Fault::new(UNAVAILABLE, "the mailbox of the provider is full")),
+            Err(error) => Reply::Unavailable(error.fault()),
+        }
+    }
+}
