@@ -30,9 +30,9 @@ mod schema;
 mod serve;
 mod settle;
 mod simulate;
+mod supervise;
 mod tap;
 mod top;
-mod supervise;
 mod trace;
 mod verify;
 

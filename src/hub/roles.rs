@@ -60,6 +60,7 @@ impl Role {
             Self::Adapters => "adapters",
             Self::Router => "router",
             Self::Deliver => "deliver",
+            Self::Exchange => "exchange",
             Self::Api => "api",
         }
     }
