@@ -10,6 +10,9 @@ fn everything(system: &System, subscription: &SubscriptionId) {
     records_published(system, 5);
     source_failed(system);
     source_read(system);
+    source_schedule(system, Duration::from_secs(900));
+    loads_held(system, 1);
+    spans_dropped(3);
     let fates = ["dispatched", "dispatched", "rejected", "parked", "superseded", "duplicate", "seen"];
     routed(fates.into_iter().map(|fate| (system.clone(), fate)));
     deliveries(subscription, ["delivered", "refused", "delivered"].into_iter());
