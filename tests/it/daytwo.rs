@@ -131,8 +131,15 @@ async fn a_tap_on_the_broker_copies_and_takes_nothing() {
     assert_eq!(lines.iter().map(|line| line["id"].as_str().unwrap()).collect::<Vec<_>>(), ["m1", "m2"], "{output:?}");
     assert!(!String::from_utf8_lossy(&output.stdout).contains(NUMBER));
     let mut consumer = bus.consume(&Queue::Deliver("bank".into()), 10).await.unwrap();
-    let kept = consumer.next(10, std::time::Duration::from_secs(5)).await.unwrap();
-    assert!(kept.len() == 2 && kept.iter().all(|message| !message.redelivered), "the queue has both, untouched");
+    // One answer may hold the first alone.
+    let mut kept = Vec::new();
+    for _ in 0..5 {
+        if kept.len() < 2 {
+            kept.extend(consumer.next(10, std::time::Duration::from_secs(2)).await.unwrap());
+        }
+    }
+    assert_eq!(kept.iter().map(|message| message.id.as_str()).collect::<Vec<_>>(), ["m1", "m2"], "the queue has both");
+    assert!(kept.iter().all(|message| !message.redelivered), "and nobody has touched them");
     drop(consumer);
     bus.close().await;
 }

@@ -11,6 +11,9 @@ fn everything(system: &System, subscription: &SubscriptionId) {
     source_failed(system);
     source_read(system);
     loads_held(system, 1);
+    source_schedule(system, Duration::from_secs(900));
+    loads_held(system, 1);
+    spans_dropped(3);
     let fates = ["dispatched", "dispatched", "rejected", "parked", "superseded", "duplicate", "seen"];
     routed(fates.into_iter().map(|fate| (system.clone(), fate)));
     deliveries(subscription, ["delivered", "refused", "delivered"].into_iter());
