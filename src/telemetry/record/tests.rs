@@ -12,7 +12,6 @@ fn everything(system: &System, subscription: &SubscriptionId) {
     source_read(system);
     loads_held(system, 1);
     source_schedule(system, Duration::from_secs(900));
-    loads_held(system, 1);
     spans_dropped(3);
     let fates = ["dispatched", "dispatched", "rejected", "parked", "superseded", "duplicate", "seen"];
     routed(fates.into_iter().map(|fate| (system.clone(), fate)));
@@ -29,7 +28,6 @@ fn everything(system: &System, subscription: &SubscriptionId) {
     transaction(Instant::now());
     queue("deliver.record-bank", 12, Duration::from_millis(1500));
     dependency("bus", true);
-    loads_held(system, 1);
 }
 
 #[test]
