@@ -25,6 +25,14 @@ fn run_demo(data: &Path, persons: u64) -> Duration {
     started.elapsed()
 }
 
+/// Slugs of the adapters that the product brings.
+fn systems() -> impl Iterator<Item = String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("adapters");
+    let folders =
+        std::fs::read_dir(folder).unwrap().map(Result::unwrap).filter(|entry| entry.path().join("adapter.toml").exists());
+    folders.map(|entry| entry.file_name().into_string().unwrap())
+}
+
 #[tokio::test]
 async fn a_demo_of_twenty_thousand_balances_and_repeats_without_effect() {
     let folder = tempfile::tempdir().unwrap();
@@ -68,7 +76,9 @@ fn two_demos_in_one_folder_do_no_harm() {
     // What is left is whole: the same command ends well and the books balance.
     run_demo(&data, 2_000);
     let books = program::books(&data);
-    assert!(books.len() == 6 && books.values().all(|line| line["gap"] == 0 && line["in_flight"] == 0), "{books:?}");
+    let missing: Vec<String> = systems().filter(|system| !books.contains_key(system)).collect();
+    assert!(missing.is_empty(), "no data of {missing:?}");
+    assert!(books.values().all(|line| line["gap"] == 0 && line["in_flight"] == 0), "{books:?}");
     expect(0, &["ledger", "verify", "--data", data.to_str().unwrap()]);
 }
 

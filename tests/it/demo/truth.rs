@@ -104,5 +104,6 @@ fn keys(body: &Value) -> Vec<String> {
     let mut keys: Vec<String> =
         row.as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str().map(str::to_owned)).collect();
     keys.push(format!("{}-{}-{}", text("eventNo"), text("divisionCode"), text("seq")));
+    keys.push(format!("{}{}{}", text("hospitalId"), text("visitNo"), text("seq")));
     keys
 }

@@ -197,6 +197,7 @@ impl Rows {
         self.at += 1;
         let mut member = self.archive.load(self.at - 1).map_err(|fault| vec![fault])?;
         self.inner.verify(&mut member)?;
+        member.bytes.set_position(0);
         self.rows = Some(self.inner.rows(Box::new(member))?);
         Ok(())
     }
