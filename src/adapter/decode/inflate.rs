@@ -58,7 +58,9 @@ impl Budget {
         }
         let packed = entry.compressed_size().max(1);
         let most = packed.saturating_mul(self.limits.ratio).max(RATIO_FREE);
-        let (mut bytes, mut chunk) = (Vec::new(), vec![0; 64 * 1024]);
+        // A header is believed when it says too much; and an honest one saves the copies of a growing buffer.
+        self.check(entry.size(), 0, most)?;
+        let (mut bytes, mut chunk) = (Vec::with_capacity(usize::try_from(entry.size()).unwrap_or(0)), vec![0; 64 * 1024]);
         loop {
             let read = entry.read(&mut chunk).map_err(|_| damaged())?;
             if read == 0 {

@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use encoding_rs::GBK;
 use serde::Deserialize;
 use zip::{ZipArchive, read::ZipFile};
@@ -145,8 +146,8 @@ impl<R: Read + Seek> Opened<R> {
         let (name, entry) = self.members[index].clone();
         let second = self.second.and_then(|ending| self.entries.iter().find(|(other, _)| beside::belongs(other, &name, ending)));
         let second = second.map(|(_, entry)| *entry);
-        let bytes = Cursor::new(Arc::from(self.inflate(entry)?));
-        let second = second.map(|entry| self.inflate(entry)).transpose()?.map(Arc::from);
+        let bytes = Cursor::new(Bytes::from(self.inflate(entry)?));
+        let second = second.map(|entry| self.inflate(entry)).transpose()?.map(Bytes::from);
         Ok(Member { bytes, second: self.second.zip(second) })
     }
 
@@ -159,8 +160,8 @@ impl<R: Read + Seek> Opened<R> {
 
 /// One inflated file.
 struct Member {
-    bytes: Cursor<Arc<[u8]>>,
-    second: Option<(&'static str, Arc<[u8]>)>,
+    bytes: Cursor<Bytes>,
+    second: Option<(&'static str, Bytes)>,
 }
 
 impl Read for Member {
@@ -178,7 +179,7 @@ impl Seek for Member {
 impl Input for Member {
     fn beside(&self, ending: &str) -> io::Result<Option<Box<dyn Input>>> {
         let second = self.second.as_ref().filter(|(second, _)| *second == ending);
-        Ok(second.map(|(_, bytes)| Box::new(Cursor::new(Arc::clone(bytes))) as Box<dyn Input>))
+        Ok(second.map(|(_, bytes)| Box::new(Cursor::new(bytes.clone())) as Box<dyn Input>))
     }
 }
 
