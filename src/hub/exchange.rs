@@ -35,6 +35,11 @@ const EVERY: Duration = Duration::from_secs(1);
 const CAPACITY: u32 = 1_000_000;
 
 impl Hub {
+    /// The mailboxes of all partners.
+    pub fn mailboxes(&self) -> Mailboxes {
+        Mailboxes::new(self.store.clone(), self.keys.clone())
+    }
+
     /// What exchanges write to.
     pub fn books(&self) -> Books {
         Books { store: self.store.clone(), keys: self.keys.clone() }
@@ -54,7 +59,7 @@ impl Hub {
                         continue;
                     }
                 },
-                None => Arc::new(Fetched { boxes: Mailboxes::new(self.store.clone()), partner: slug }),
+                None => Arc::new(Fetched { boxes: self.mailboxes(), partner: slug }),
             };
             providers.insert(bank.code, provider);
         }

@@ -236,7 +236,7 @@ impl Running {
         }
         let intake = PushIntake::new(&specs, &self.shared()).await.map_err(|error| vec![error.fault()])?;
         let mailboxes =
-            mailbox::routes::routes(hub.store.clone(), Tokens::new(hub.agreements.partners()), Arc::clone(&hub.agreements));
+            mailbox::routes::routes(hub.mailboxes(), Tokens::new(hub.agreements.partners()), Arc::clone(&hub.agreements));
         let app = crate::api::routes(Arc::clone(hub))
             .merge(crate::api::v1::routes(Arc::clone(hub)))
             .merge(mailboxes)
@@ -347,7 +347,7 @@ async fn target(
             (Box::new(Shelf(lake)), hub.config.lake.linger)
         }
         Transport::Mailbox(settings) => {
-            let mailbox = Mailbox::new(hub.store.clone(), partner.slug.as_str(), settings.capacity);
+            let mailbox = Mailbox::new(hub.mailboxes(), partner.slug.as_str(), settings.capacity);
             if partner.endpoint_networks.is_empty() {
                 (Box::new(mailbox), Duration::ZERO)
             } else {

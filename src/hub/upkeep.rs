@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock,
-    deliver::{lake::LakeTarget, mailbox::Mailboxes},
+    deliver::{lake::LakeTarget, mailbox},
     store::Store,
 };
 
@@ -29,9 +29,8 @@ pub(super) async fn run(lakes: Vec<Arc<LakeTarget>>, store: Store, cancel: Cance
         }
         forget(&store).await;
         while !cancel.is_cancelled()
-            && Mailboxes::new(store.clone()).prune(clock::millis() - KEEP_MILLIS).await.is_ok_and(|forgotten| forgotten > 0)
-        {
-        }
+            && mailbox::prune(&store, clock::millis() - KEEP_MILLIS).await.is_ok_and(|forgotten| forgotten > 0)
+        {}
     }
 }
 

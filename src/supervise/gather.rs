@@ -49,13 +49,16 @@ pub(super) fn rows<'a>(texts: impl IntoIterator<Item = &'a String>) -> String {
 }
 
 /// Persons whom the objects concern: those they name, and those of objects that are held to them.
+///
+/// `CROSS JOIN` keeps SQLite to the order as written, which begins with the few objects that are asked for; by itself it
+/// begins with all links to persons.
 pub(super) async fn concerned(store: &Store, objects: &[String]) -> Result<Vec<String>, Error> {
-    let sql = "SELECT COALESCE(r.new_key, l.value) FROM fact_link l LEFT JOIN person_redirect r ON r.old_key = l.value \
-               WHERE l.kind = 'person' AND l.object_id IN (SELECT value ->> 0 FROM {rows}) \
-               UNION SELECT COALESCE(r.new_key, l.value) FROM fact_link a \
-               JOIN fact_link b ON b.kind = a.kind AND b.value = a.value JOIN fact_link l ON l.object_id = b.object_id \
-               LEFT JOIN person_redirect r ON r.old_key = l.value \
-               WHERE a.kind <> 'person' AND l.kind = 'person' AND a.object_id IN (SELECT value ->> 0 FROM {rows})";
+    let sql = "SELECT COALESCE(r.new_key, l.value) FROM (SELECT value ->> 0 AS id FROM {rows}) g CROSS JOIN fact_link l \
+               LEFT JOIN person_redirect r ON r.old_key = l.value WHERE l.object_id = g.id AND l.kind = 'person' \
+               UNION SELECT COALESCE(r.new_key, l.value) FROM (SELECT value ->> 0 AS id FROM {rows}) g CROSS JOIN fact_link a \
+               CROSS JOIN fact_link b CROSS JOIN fact_link l LEFT JOIN person_redirect r ON r.old_key = l.value \
+               WHERE a.object_id = g.id AND a.kind <> 'person' AND b.kind = a.kind AND b.value = a.value \
+               AND l.object_id = b.object_id AND l.kind = 'person'";
     Ok(store.read(sql, &[rows(objects).into()]).await?.iter().map(|row| row.text(0)).collect())
 }
 
@@ -92,8 +95,8 @@ pub(super) async fn gather(store: &Store, keys: &Keys, persons: &[String], objec
 /// The objects that name each person, under the key that is in use.
 async fn own(store: &Store, persons: &[String]) -> Result<FxHashMap<String, Vec<String>>, Error> {
     let sql = "SELECT l.value, l.object_id FROM fact_link l WHERE l.kind = 'person' AND l.value IN (SELECT value ->> 0 FROM {rows}) \
-               UNION SELECT r.new_key, l.object_id FROM person_redirect r JOIN fact_link l ON l.value = r.old_key \
-               WHERE l.kind = 'person' AND r.new_key IN (SELECT value ->> 0 FROM {rows})";
+               UNION SELECT r.new_key, l.object_id FROM (SELECT value ->> 0 AS id FROM {rows}) g CROSS JOIN person_redirect r \
+               CROSS JOIN fact_link l WHERE r.new_key = g.id AND l.kind = 'person' AND l.value = r.old_key";
     let mut own: FxHashMap<String, Vec<String>> = FxHashMap::default();
     for row in store.read(sql, &[rows(persons).into()]).await? {
         own.entry(row.text(0)).or_default().push(row.text(1));
@@ -103,8 +106,9 @@ async fn own(store: &Store, persons: &[String]) -> Result<FxHashMap<String, Vec<
 
 /// For each object those that something but a person holds to it.
 async fn beside(store: &Store, own: &[(String, Vec<String>)]) -> Result<FxHashMap<String, Vec<String>>, Error> {
-    let sql = "SELECT DISTINCT a.object_id, b.object_id FROM fact_link a JOIN fact_link b ON b.kind = a.kind AND b.value = a.value \
-               WHERE a.kind <> 'person' AND b.object_id <> a.object_id AND a.object_id IN (SELECT value ->> 0 FROM {rows})";
+    let sql = "SELECT DISTINCT a.object_id, b.object_id FROM (SELECT value ->> 0 AS id FROM {rows}) g CROSS JOIN fact_link a \
+               CROSS JOIN fact_link b WHERE a.object_id = g.id AND a.kind <> 'person' AND b.kind = a.kind AND b.value = a.value \
+               AND b.object_id <> a.object_id";
     let ids: BTreeSet<String> = own.iter().flat_map(|(_, ids)| ids).cloned().collect();
     let mut beside: FxHashMap<String, Vec<String>> = FxHashMap::default();
     for row in store.read(sql, &[rows(&ids).into()]).await? {

@@ -14,6 +14,7 @@ use std::{
 
 use axum::Router;
 use civilhub::{
+    config::keys::Keys,
     deliver::{
         Delivery, Outcome, Target, guard, lane,
         lane::{
@@ -37,6 +38,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 const SEED: &str = "whsk_AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+
+fn boxes(store: &Store) -> Mailboxes {
+    Mailboxes::new(store.clone(), Keys::dry_run())
+}
 
 fn delivery(number: usize, key: &str) -> Delivery {
     let record = json!({ "payment_no": format!("P{number:04}"), "amount": "480.00" });
@@ -344,7 +349,7 @@ fn fresh(count: usize) -> (String, Vec<Delivery>) {
 async fn a_mailbox_gives_each_delivery_one_cursor() {
     for (store, _dir) in stores().await {
         let (partner, batch) = fresh(10);
-        let target = Mailbox::new(store.clone(), partner.as_str(), 1_000);
+        let target = Mailbox::new(boxes(&store), partner.as_str(), 1_000);
         assert_eq!(target.deliver(&batch[..6]).await[5], Outcome::Delivered { receipt: "cursor 6".to_owned() });
         // The second try of some, twice in one batch, together with new ones.
         let mut again = batch[3..].to_vec();
@@ -352,7 +357,7 @@ async fn a_mailbox_gives_each_delivery_one_cursor() {
         let cursors: Vec<Outcome> = target.deliver(&again).await;
         let expected = [4, 5, 6, 7, 8, 9, 10, 10].map(|cursor| Outcome::Delivered { receipt: format!("cursor {cursor}") });
         assert_eq!(cursors, expected);
-        let boxes = Mailboxes::new(store);
+        let boxes = boxes(&store);
         let page = boxes.read(&partner, 0, 4).await.unwrap();
         assert!(page.more);
         assert_eq!(page.letters.iter().map(|letter| letter.cursor).collect::<Vec<_>>(), [1, 2, 3, 4]);
@@ -366,7 +371,7 @@ async fn a_mailbox_gives_each_delivery_one_cursor() {
 async fn an_acknowledged_delivery_does_not_come_back() {
     for (store, _dir) in stores().await {
         let (partner, batch) = fresh(5);
-        let boxes = Mailboxes::new(store.clone());
+        let boxes = boxes(&store);
         boxes.append(&partner, &batch, 1_000).await.unwrap().unwrap();
         assert_eq!(boxes.acknowledge(&partner, 9).await.unwrap(), Acknowledged::Beyond(5));
         assert_eq!(boxes.acknowledge(&partner, 3).await.unwrap(), Acknowledged::UpTo(3));
@@ -378,6 +383,9 @@ async fn an_acknowledged_delivery_does_not_come_back() {
         let bodies =
             store.read("SELECT body FROM mailbox WHERE partner = $1 AND cursor = 1", &[partner.as_str().into()]).await.unwrap();
         assert_eq!(bodies[0].text(0), "", "what is acknowledged is not kept");
+        let sealed =
+            store.read("SELECT body FROM mailbox WHERE partner = $1 AND cursor = 5", &[partner.as_str().into()]).await.unwrap();
+        assert!(!sealed[0].text(0).contains("payment_no") && sealed[0].text(0).len() > 100, "what waits is sealed");
         let count = async || {
             let sql = "SELECT COUNT(*) FROM mailbox WHERE partner = $1";
             store.read(sql, &[partner.as_str().into()]).await.unwrap()[0].int(0)
@@ -385,9 +393,9 @@ async fn an_acknowledged_delivery_does_not_come_back() {
         if store.backend() == Backend::Postgres {
             continue; // other tests share this server, and pruning is for all partners
         }
-        boxes.prune(0).await.unwrap();
+        mailbox::prune(&store, 0).await.unwrap();
         assert_eq!(count().await, 5, "ids are kept while a repeat may come");
-        boxes.prune(i64::MAX).await.unwrap();
+        mailbox::prune(&store, i64::MAX).await.unwrap();
         assert_eq!(count().await, 2, "what is not acknowledged is never pruned");
     }
 }
@@ -396,11 +404,11 @@ async fn an_acknowledged_delivery_does_not_come_back() {
 async fn a_full_mailbox_takes_nothing_and_loses_nothing() {
     for (store, _dir) in stores().await {
         let (partner, batch) = fresh(8);
-        let target = Mailbox::new(store.clone(), partner.as_str(), 5);
+        let target = Mailbox::new(boxes(&store), partner.as_str(), 5);
         assert_eq!(delivered(&target.deliver(&batch[..5]).await), 5);
         let outcomes = target.deliver(&batch[4..]).await;
         assert!(outcomes.iter().all(|outcome| code(outcome) == Some(mailbox::FULL)), "{outcomes:?}");
-        let boxes = Mailboxes::new(store);
+        let boxes = boxes(&store);
         boxes.acknowledge(&partner, 5).await.unwrap();
         assert_eq!(delivered(&target.deliver(&batch[4..]).await), 4);
         assert_eq!(boxes.read(&partner, 0, 100).await.unwrap().letters.len(), 3);
@@ -414,7 +422,7 @@ async fn two_writers_leave_no_gap() {
         let partner: Arc<str> = partner.into();
         let mut writers = Vec::new();
         for writer in 0..4 {
-            let (boxes, partner) = (Mailboxes::new(store.clone()), Arc::clone(&partner));
+            let (boxes, partner) = (boxes(&store), Arc::clone(&partner));
             // Overlapping ranges: half of what a writer brings is brought by another one as well.
             let mine: Vec<Delivery> = batch.iter().skip(writer * 40).take(80).cloned().collect();
             writers.push(tokio::spawn(async move {
@@ -424,7 +432,7 @@ async fn two_writers_leave_no_gap() {
             }));
         }
         // A reader that follows meanwhile must never step over a cursor.
-        let boxes = Mailboxes::new(store.clone());
+        let boxes = boxes(&store);
         let mut after = 0;
         let start = Instant::now();
         while after < 200 {
@@ -451,7 +459,7 @@ async fn a_page_is_bounded_in_bytes() {
         for delivery in &mut batch {
             delivery.event.data.record = json!({ "note": "x".repeat(1 << 20) });
         }
-        let boxes = Mailboxes::new(store);
+        let boxes = boxes(&store);
         boxes.append(&partner, &batch, 1_000).await.unwrap().unwrap();
         let page = boxes.read(&partner, 0, 500).await.unwrap();
         assert_eq!((page.letters.len(), page.more), (3, true));
@@ -464,7 +472,7 @@ async fn api(store: &Store, partner: &str) -> String {
     // SHA-256 of `next-token`.
     let hash = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(b"next-token"));
     tokens.insert(partner, &format!("sha256:{hash}"));
-    let app: Router = routes::routes(store.clone(), tokens, Arc::default());
+    let app: Router = routes::routes(boxes(store), tokens, Arc::default());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1/mailbox", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, app).await });
@@ -475,7 +483,7 @@ async fn api(store: &Store, partner: &str) -> String {
 async fn a_partner_fetches_and_acknowledges_over_http() {
     for (store, _dir) in stores().await {
         let (partner, batch) = fresh(5);
-        Mailboxes::new(store.clone()).append(&partner, &batch, 100).await.unwrap();
+        boxes(&store).append(&partner, &batch, 100).await.unwrap();
         let url = api(&store, &partner).await;
         let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
         let get = async |path: &str, token: &str| {

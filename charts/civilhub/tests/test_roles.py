@@ -17,8 +17,8 @@ class Roles(unittest.TestCase):
             spec = one(render(scenario), "Deployment", "hub-civilhub-adapters")["spec"]
             self.assertEqual((spec["replicas"], spec["strategy"]), (1, {"type": "Recreate"}))
 
-    def test_the_exchange_is_one_where_the_image_has_it(self):
-        manifests = render("production", sets=["exchange.enabled=true"])
+    def test_the_exchange_is_one(self):
+        manifests = render("production")
         spec = one(manifests, "Deployment", "hub-civilhub-exchange")["spec"]
         self.assertEqual((spec["replicas"], spec["strategy"]), (1, {"type": "Recreate"}))
         self.assertEqual(container(manifests, "exchange")["args"], ["serve", "exchange"])
@@ -120,7 +120,7 @@ class Life(unittest.TestCase):
     def test_helm_test_reads_configuration_and_store(self):
         pod = one(render("minimal"), "Pod", "hub-civilhub-test")
         self.assertEqual(pod["metadata"]["annotations"]["helm.sh/hook"], "test")
-        self.assertEqual([entry["args"] for entry in containers(pod["spec"])], [["check"], ["dead", "list"], ["--version"]])
+        self.assertEqual([entry["args"] for entry in containers(pod["spec"])], [["check"], ["doctor"], ["dead", "list"], ["--version"]])
 
     def test_budgets_only_where_a_pod_can_be_spared(self):
         self.assertEqual(sorted(of_kind(render("minimal"), "PodDisruptionBudget")), ["hub-civilhub-api", "hub-civilhub-router"])

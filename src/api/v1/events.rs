@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock,
-    deliver::mailbox::{Acknowledged, Letter, Mailboxes},
+    deliver::mailbox::{Acknowledged, Letter},
     envelope::{Event, SubscriptionId},
 };
 
@@ -27,7 +27,7 @@ pub async fn list(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let (after, limit) = page::numbered(query.as_deref())?;
-    let found = Mailboxes::new(api.hub.store.clone()).read(&caller.partner, after, limit).await?;
+    let found = api.hub.mailboxes().read(&caller.partner, after, limit).await?;
     let next = found.letters.last().map_or(after, |letter| letter.cursor);
     let events: Vec<Value> = found.letters.iter().map(|letter| shown(&api, &caller, letter)).collect();
     let answer = json!({ "events": events, "next": next, "more": found.more });
@@ -61,7 +61,7 @@ pub async fn acknowledge(
     if ack.cursor < 0 {
         return Err(Problem::from(INVALID).at("/cursor"));
     }
-    match Mailboxes::new(api.hub.store.clone()).acknowledge(&caller.partner, ack.cursor).await? {
+    match api.hub.mailboxes().acknowledge(&caller.partner, ack.cursor).await? {
         Acknowledged::UpTo(cursor) => Ok(Json(json!({ "acknowledged": cursor })).into_response()),
         Acknowledged::Beyond(last) => {
             Err(Problem::from(CONFLICT).at("/cursor").detail(format!("this cursor was never given out; the last is {last}")))

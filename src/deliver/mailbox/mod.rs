@@ -14,6 +14,7 @@ use serde_json::json;
 use super::{Delivery, Outcome, Target};
 use crate::{
     clock,
+    config::keys::Keys,
     error::{Code, Fault},
     store::{Arg, Error, Store, Tx},
 };
@@ -35,6 +36,7 @@ const STEP: i64 = 20_000;
 #[derive(Clone)]
 pub struct Mailboxes {
     store: Store,
+    keys: Keys,
 }
 
 /// One waiting delivery.
@@ -71,9 +73,9 @@ struct Head {
 }
 
 impl Mailboxes {
-    /// On the tables of migration 0004.
-    pub fn new(store: Store) -> Self {
-        Self { store }
+    /// On the tables of migration 0004. Bodies name citizens, if only in part: they lie there sealed.
+    pub fn new(store: Store, keys: Keys) -> Self {
+        Self { store, keys }
     }
 
     /// Appends a batch and gives each delivery its cursor; `None` if the mailbox would hold more than `capacity`
@@ -89,8 +91,9 @@ impl Mailboxes {
             }
             next += 1;
             cursors.insert(delivery.id.to_string(), next);
-            let body = String::from_utf8(delivery.event.to_bytes()).unwrap_or_default();
-            rows.push(json!({ "cursor": next, "id": delivery.id.as_str(), "size": body.len(), "body": body }));
+            let body = delivery.event.to_bytes();
+            let sealed = self.keys.seal(&body);
+            rows.push(json!({ "cursor": next, "id": delivery.id.as_str(), "size": body.len(), "body": sealed }));
         }
         if next - head.acknowledged > i64::from(capacity) && !rows.is_empty() {
             return Ok(None);
@@ -125,8 +128,13 @@ impl Mailboxes {
         let bodies =
             "SELECT cursor, body FROM mailbox WHERE partner = $1 AND cursor > $2 AND cursor <= $3 AND size > 0 ORDER BY cursor";
         let bodies = self.store.read(bodies, &[partner.into(), after.into(), last.into()]).await?;
-        let letters = bodies.iter().map(|row| Letter { cursor: row.int(0), body: row.text(1) }).collect();
+        let letters = bodies.iter().map(|row| Letter { cursor: row.int(0), body: self.opened(row.text(1)) }).collect();
         Ok(Page { letters, more: sizes.len() > taken })
+    }
+
+    /// What was put there before bodies were sealed is plain.
+    fn opened(&self, body: String) -> String {
+        self.keys.open(&body).and_then(|plain| String::from_utf8(plain).ok()).unwrap_or(body)
     }
 
     /// Removes the bodies of everything up to the cursor. May be repeated; an older cursor changes nothing.
@@ -150,14 +158,6 @@ impl Mailboxes {
             tx.execute(moved, &[partner.into(), step.into()]).await?;
             tx.commit().await?;
         }
-    }
-
-    /// Forgets acknowledged ids that are older than `before` (milliseconds): no repeat comes so late. Returns how many;
-    /// call again while it is not zero.
-    pub async fn prune(&self, before: i64) -> Result<u64, Error> {
-        let sql =
-            "DELETE FROM mailbox WHERE delivery_id IN (SELECT delivery_id FROM mailbox WHERE size = 0 AND at < $1 LIMIT $2)";
-        self.store.write(sql, &[before.into(), STEP.into()]).await
     }
 
     /// Unacknowledged deliveries of a partner.
@@ -185,6 +185,16 @@ async fn known(tx: &mut Tx, batch: &[Delivery]) -> Result<FxHashMap<String, i64>
     Ok(rows.iter().map(|row| (row.text(0), row.int(1))).collect())
 }
 
+/// Forgets acknowledged ids that are older than `before` (milliseconds): no repeat comes so late. Returns how many; call
+/// again while it is not zero.
+///
+/// # Errors
+/// When the store fails.
+pub async fn prune(store: &Store, before: i64) -> Result<u64, Error> {
+    let sql = "DELETE FROM mailbox WHERE delivery_id IN (SELECT delivery_id FROM mailbox WHERE size = 0 AND at < $1 LIMIT $2)";
+    store.write(sql, &[before.into(), STEP.into()]).await
+}
+
 async fn insert(tx: &mut Tx, partner: &str, rows: Vec<serde_json::Value>) -> Result<(), Error> {
     let sql = "INSERT INTO mailbox (partner, cursor, delivery_id, size, body, at) \
                SELECT $2, CAST(value ->> 'cursor' AS BIGINT), value ->> 'id', CAST(value ->> 'size' AS BIGINT), value ->> 'body', \
@@ -203,8 +213,8 @@ pub struct Mailbox {
 
 impl Mailbox {
     /// `capacity`: unacknowledged deliveries before delivery pauses and the queue on the bus takes over.
-    pub fn new(store: Store, partner: impl Into<String>, capacity: u32) -> Self {
-        Self { boxes: Mailboxes::new(store), partner: partner.into(), capacity }
+    pub fn new(boxes: Mailboxes, partner: impl Into<String>, capacity: u32) -> Self {
+        Self { boxes, partner: partner.into(), capacity }
     }
 }
 

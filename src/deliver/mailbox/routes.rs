@@ -31,7 +31,6 @@ use crate::{
         Agreements,
         partner::{Partner, Transport},
     },
-    store::Store,
 };
 
 /// The bearer token is missing or wrong, or the partner has no mailbox: one answer for all three.
@@ -96,13 +95,13 @@ struct Api {
 }
 
 /// The routes, ready to be merged into the partner API.
-pub fn routes(store: Store, tokens: Tokens, agreements: Arc<Agreements>) -> Router {
+pub fn routes(boxes: Mailboxes, tokens: Tokens, agreements: Arc<Agreements>) -> Router {
     Router::new()
         .route("/v1/mailbox/{partner}/events", get(events))
         .route("/v1/mailbox/{partner}/ack", post(acknowledge))
         .layer(DefaultBodyLimit::max(1024))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(60)))
-        .with_state(Arc::new(Api { boxes: Mailboxes::new(store), agreements, tokens }))
+        .with_state(Arc::new(Api { boxes, agreements, tokens }))
 }
 
 async fn events(
