@@ -101,8 +101,12 @@ fn same(planted: &Planted, letter: &Refused) -> bool {
 fn keys(body: &Value) -> Vec<String> {
     let row = body.pointer("/data/record").unwrap_or(body);
     let text = |name: &str| row[name].as_str().map_or_else(|| row[name].to_string(), str::to_owned);
-    let mut keys: Vec<String> =
-        row.as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str().map(str::to_owned)).collect();
+    let own = row.as_object().into_iter().flatten().filter_map(|(_, value)| match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    });
+    let mut keys: Vec<String> = own.collect();
     keys.push(format!("{}-{}-{}", text("eventNo"), text("divisionCode"), text("seq")));
     keys.push(format!("{}{}{}", text("hospitalId"), text("visitNo"), text("seq")));
     keys
