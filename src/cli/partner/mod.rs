@@ -1,6 +1,7 @@
 //! `civilhub partner …`: who receives what, in which form, until when.
 
 mod call;
+mod conformance;
 mod explain;
 mod keys;
 mod list;
@@ -47,6 +48,8 @@ enum Command {
     Call(call::Args),
     /// A hub to try everything with: invented citizens, simulated banks, outcomes forced by number.
     Sandbox(sandbox::Args),
+    /// What a partner has shown in the sandbox (give its --data); with everything passed a signed certificate.
+    Conformance(conformance::Args),
     /// What of a record would leave to a partner, in which form, and why each other field stays.
     Explain {
         partner: String,
@@ -69,6 +72,7 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
         Command::Keygen { out, algorithm } => keys::generate(&out, &algorithm),
         Command::Key(args) => keys::run(global, args).await,
         Command::Sandbox(args) => sandbox::run(global, args).await,
+        Command::Conformance(args) => conformance::run(global, args).await,
         Command::Call(args) => call::run(args).await,
         Command::List(format) => list::run(&plans(&global.config()?)?, format),
         Command::Explain { partner, record, dataset, on, format } => {

@@ -4,6 +4,7 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use serde_json::{Value, json};
@@ -20,7 +21,7 @@ use crate::{
     govern::agreement::{Agreement, When},
     hub::{Hub, Plans, Role, Secrets},
     signature::algorithm,
-    simulate::serve::queries,
+    simulate::serve::queries::{self, Speech},
     telemetry,
 };
 
@@ -93,8 +94,9 @@ async fn prepare(config: &mut Config, args: &Args) -> anyhow::Result<()> {
     config.http.listen.clone_from(&args.listen);
     config.paths.partners = partners;
     for bank in banks().into_iter().filter(|bank| partner_of(&bank.code) != args.partner) {
-        let address = queries::start(&data.join("banks"), &bank.code).await.map_err(|error| failed(&error))?;
-        config.env.insert(format!("BANK_{}_QUERY_URL", bank.code), format!("http://{address}/query"));
+        let (folder, speech) = (data.join("banks"), Speech::of(&bank.transport));
+        let started = queries::start(&folder, &bank.code, speech, Arc::default()).await;
+        config.env.insert(format!("BANK_{}_QUERY_URL", bank.code), started.map_err(|error| failed(&error))?);
     }
     Ok(())
 }
