@@ -15,6 +15,7 @@ mod crash;
 mod daytwo;
 mod deliver;
 mod demo;
+mod disaster;
 mod doctor;
 mod hostile;
 mod identity;
