@@ -8,7 +8,7 @@
 # make schemathesis  the partner API against its own description
 # make verifications, make exchange-kills   the long forms of the verification tests
 # make alerts     the alert rules and their cases, with promtool
-.PHONY: demo test check fmt bench bench-identity crash servers-up servers-down chart image-smoke alerts schemathesis verifications exchange-kills
+.PHONY: demo test check fmt bench bench-identity crash servers-up servers-down chart image-smoke alerts schemathesis verifications exchange-kills flood settle
 
 demo:
 	cargo run -- demo
@@ -45,6 +45,14 @@ crash:
 # Helm and the schemas of Kubernetes are fetched once into a folder of the user's cache.
 chart:
 	scripts/chart.sh
+
+# A flood of reports beside 560,000 rows on RabbitMQ and PostgreSQL; prints the latency from report to view.
+flood:
+	CIVILHUB_LONG=1 scripts/test.sh disaster::the_province -- --nocapture
+
+# Settlements at 200 a second for five minutes while the desk is killed twenty times.
+settle:
+	CIVILHUB_LONG=1 scripts/test.sh a_desk_that_is_killed -- --nocapture
 
 # Needs root, for mounts in a namespace of its own.
 image-smoke:

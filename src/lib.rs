@@ -18,6 +18,7 @@ pub mod dead;
 pub mod deliver;
 pub mod demo;
 pub mod desk;
+pub mod disaster;
 pub mod doctor;
 pub mod domain;
 pub mod envelope;

@@ -4,7 +4,8 @@
 //! and the caller publishes again; ids are derived, so a repeat does no harm.
 //!
 //! Two kinds of queue: the partitions `records.<n>`, chosen by the hash of the partition key and consumed by one
-//! active consumer each, and one `deliver.<subscription>` per receiver, addressed by name.
+//! active consumer each, and one `deliver.<subscription>` per receiver, addressed by name. A partition of its own,
+//! `records.priority`, has what must not wait behind bulk loads ([`HURRIED`]).
 
 use std::time::Duration;
 
@@ -20,6 +21,11 @@ pub mod embedded;
 pub mod rabbit;
 pub mod send;
 pub mod watched;
+
+/// The partition of records that overtake all others.
+pub const PRIORITY: u16 = u16::MAX;
+/// Datasets whose records go there, all of them: the order of a key holds.
+const HURRIED: [&str; 1] = ["disaster-report."];
 
 /// The bus could not be reached, or did not answer in time.
 pub const UNREACHABLE: Code = Code::new(7001);
@@ -60,6 +66,13 @@ pub enum Route {
     Records { topic: String, key: PartitionKey },
     /// To `deliver.<subscription>`.
     Deliver(SubscriptionId),
+}
+
+impl Route {
+    /// Whether the record overtakes the others.
+    pub fn is_priority(&self) -> bool {
+        matches!(self, Self::Records { topic, .. } if HURRIED.iter().any(|dataset| topic.starts_with(dataset)))
+    }
 }
 
 /// One persistent message. `body` is a structured-mode CloudEvent.
@@ -109,9 +122,15 @@ pub enum Queue {
 }
 
 impl Queue {
-    /// `records.<n>`, `deliver.<subscription>` or `dead`.
+    /// The partitions of a bus that has so many, and the one of what is urgent.
+    pub fn records(partitions: u16) -> impl Iterator<Item = Self> {
+        (0..partitions).chain([PRIORITY]).map(Self::Records)
+    }
+
+    /// `records.<n>`, `records.priority`, `deliver.<subscription>` or `dead`.
     pub fn name(&self) -> String {
         match self {
+            Self::Records(PRIORITY) => "records.priority".to_owned(),
             Self::Records(partition) => format!("records.{partition}"),
             Self::Deliver(subscription) => format!("deliver.{subscription}"),
             Self::Dead => "dead".to_owned(),
@@ -124,6 +143,7 @@ impl Queue {
             return Some(Self::Dead);
         }
         match name.split_once('.')? {
+            ("records", "priority") => Some(Self::Records(PRIORITY)),
             ("records", partition) => partition.parse().ok().map(Self::Records),
             ("deliver", subscription) if !subscription.is_empty() => Some(Self::Deliver(subscription.into())),
             _ => None,

@@ -19,6 +19,7 @@ mod citizen;
 mod config;
 mod dead;
 mod demo;
+mod disaster;
 mod doctor;
 mod identity;
 mod ledger;
@@ -139,6 +140,8 @@ enum Command {
     Settle(settle::Args),
     /// Rules over what is known of persons, and the alerts they raise.
     Supervise(supervise::Args),
+    /// Disaster reports over four levels: rolled up, checked, returned, reported.
+    Disaster(disaster::Args),
     /// Write the legacy exports of a simulated province.
     Simulate(simulate::Args),
     /// Measure the hub.
@@ -200,6 +203,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Citizen(args) => citizen::run(&global, args).await,
         Command::Settle(args) => settle::run(&global, args).await,
         Command::Supervise(args) => supervise::run(&global, args).await,
+        Command::Disaster(args) => disaster::run(&global, args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Bench(args) => bench::run(&global, args).await,
         Command::Migrate(args) => migrate::run(&global, args).await,

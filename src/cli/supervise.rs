@@ -1,4 +1,4 @@
-//! `civilhub supervise list|run|backtest|alerts|suppress`
+//! `civilhub supervise list|run|backtest|alerts|score|suppress`
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -13,6 +13,7 @@ use crate::{
         BAD_RULE, NO_ALERT,
         engine::{Engine, Found},
         rule::{self, Rule},
+        score,
     },
 };
 
@@ -52,6 +53,14 @@ enum Command {
         #[command(flatten)]
         format: output::Format,
     },
+    /// Hold the alerts against what a simulated province has planted: precision and recall of each rule.
+    Score {
+        /// The folder that `civilhub simulate` wrote.
+        #[arg(long)]
+        truth: PathBuf,
+        #[command(flatten)]
+        format: output::Format,
+    },
     /// Set an alert aside. It stays so, whatever the rule finds.
     Suppress {
         /// The alert, as `supervise alerts` names it.
@@ -77,6 +86,7 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
             let alerts = alert::list(&store, &filter).await.map_err(|error| error.fault())?;
             if format.is_json() { output::json(&alerts)? } else { output::say!("{}", table(&alerts)) }
         }
+        Command::Score { truth, format } => return score(global, &truth, format).await,
         Command::Suppress { id, reason } => suppress(global, &id, &reason).await?,
     }
     Ok(ExitCode::SUCCESS)
@@ -148,6 +158,24 @@ async fn backtest(global: &Global, file: &PathBuf, format: output::Format) -> an
         output::report(&failed.iter().map(|fault| (*fault).clone()).collect::<Vec<_>>());
     }
     Ok(output::findings(!failed.is_empty()))
+}
+
+async fn score(global: &Global, truth: &std::path::Path, format: output::Format) -> anyhow::Result<ExitCode> {
+    let (_, store) = global.store().await?;
+    let filter = Filter { limit: i64::MAX, ..Filter::default() };
+    let mut alerts = alert::list(&store, &filter).await.map_err(|error| error.fault())?;
+    alerts.retain(|alert| alert.state != "gone");
+    let scores = score::score(&alerts, truth)?;
+    if format.is_json() {
+        output::json(&scores)?;
+    } else {
+        let rows = scores.iter().map(|score| {
+            let (precision, recall) = (format!("{:.3}", score.precision), format!("{:.3}", score.recall));
+            [score.rule.clone(), score.planted.to_string(), score.found.to_string(), precision, recall]
+        });
+        output::say!("{}", output::table(["rule", "planted", "found", "precision", "recall"], rows));
+    }
+    Ok(output::findings(!scores.iter().all(score::Score::is_good)))
 }
 
 async fn suppress(global: &Global, id: &str, reason: &str) -> anyhow::Result<()> {

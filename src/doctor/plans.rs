@@ -46,7 +46,7 @@ impl Plans {
     /// The queues that a running hub has.
     pub fn queues(&self, config: &Config) -> Vec<Queue> {
         let deliver = self.partners.iter().map(|partner| Queue::Deliver(partner.slug.as_str().into()));
-        (0..config.bus.partitions).map(Queue::Records).chain(deliver).chain([Queue::Dead]).collect()
+        Queue::records(config.bus.partitions).chain(deliver).chain([Queue::Dead]).collect()
     }
 }
 

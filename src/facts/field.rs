@@ -31,7 +31,7 @@ pub const FIELDS: [(&str, &[&str]); 11] = [
     ("medical-settlement", &["category", "service", "admit_date", "status", "reverses", "aid_pay"]),
     ("disclosure-notice", &["kind", "from_date", "to_date"]),
     ("oversight-filing", &["kind", "relation", "filed_on", "status"]),
-    ("social-organization", &["uscc", "type", "division_code"]),
+    ("social-organization", &["uscc", "type", "division_code", "old_reg_no"]),
     ("complaint", &["status", "assigned_to", "target"]),
     ("household", &["hukou_type", "member_count"]),
 ];

@@ -21,7 +21,7 @@ use crate::{
         source::{self, ObjectOptions, SourceContext, http_push},
         spec::{AdapterSpec, SourceKind},
     },
-    bus::{Queue, Topology},
+    bus::{PRIORITY, Queue, Topology},
     dead::{collect, replay},
     deliver::{
         Delivery, Outcome, Target,
@@ -147,8 +147,9 @@ impl Hub {
 
     /// Every queue of the hub.
     pub fn queues(&self) -> Vec<Queue> {
-        let records = (0..self.config.bus.partitions).map(Queue::Records);
-        records.chain(self.agreements.subscriptions().into_iter().map(Queue::Deliver)).collect()
+        Queue::records(self.config.bus.partitions)
+            .chain(self.agreements.subscriptions().into_iter().map(Queue::Deliver))
+            .collect()
     }
 }
 
@@ -161,7 +162,7 @@ impl Running {
     fn start_router(&mut self) {
         let hub = &self.hub;
         let router = Arc::new(hub.router());
-        for partition in 0..hub.config.bus.partitions {
+        for partition in (0..hub.config.bus.partitions).chain([PRIORITY]) {
             self.tasks.spawn(Arc::clone(&router).run(partition, self.cancel.clone()));
         }
         match supervise::rule::load(&hub.config.paths.rules) {

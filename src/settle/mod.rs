@@ -4,6 +4,7 @@
 
 pub mod case;
 pub mod desk;
+pub mod eligibility;
 pub mod policy;
 
 use crate::error::Code;

@@ -219,7 +219,7 @@ fn alert_of(rule: &Rule, fact: &Seen, unit: &Unit, batch: &Batch, evidence: &[Va
         .filter(|place| named(place))
         .take(SHOWN)
         .map(|place| &batch.facts[*place])
-        .map(|fact| json!({ "dataset": fact.dataset, "system": fact.system, "event_id": fact.event_id }))
+        .map(|fact| json!({ "dataset": fact.dataset, "system": fact.system, "subject": fact.subject, "event_id": fact.event_id }))
         .collect();
     Alert {
         id: id_of(&rule.form.id, &fact.object_id),

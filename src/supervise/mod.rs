@@ -7,6 +7,7 @@
 pub mod engine;
 mod gather;
 pub mod rule;
+pub mod score;
 #[cfg(test)]
 mod tests;
 
@@ -18,5 +19,7 @@ pub const BAD_RULE: Code = Code::new(7301);
 pub const BAD_CONDITION: Code = Code::new(7302);
 /// The condition of a rule failed on facts.
 pub const CONDITION_FAILED: Code = Code::new(7303);
+/// The truth of a simulated province cannot be read.
+pub const BAD_TRUTH: Code = Code::new(7501);
 /// There is no alert of this id that could be suppressed.
 pub const NO_ALERT: Code = Code::new(7304);

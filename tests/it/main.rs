@@ -16,6 +16,7 @@ mod crash;
 mod daytwo;
 mod deliver;
 mod demo;
+mod disaster;
 mod doctor;
 mod hostile;
 mod identity;

@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use civilhub::{
     config::keys::Keys,
+    identity::IdentityKeys,
     settle::{
         desk::{
-            ALREADY_SETTLED, Desk, Error, KEY_REUSED, NOT_AS_PRESETTLED, NOT_REVERSIBLE, Request,
+            ALREADY_SETTLED, BAD_REQUEST, Desk, Error, KEY_REUSED, NOT_AS_PRESETTLED, NOT_REVERSIBLE, Request,
             bench::{self, Load},
             recon::SiteLine,
         },
@@ -25,6 +26,7 @@ on_both! {
     two_hospitals_never_exceed_a_cap_together
     reconciliation_finds_every_difference_and_no_other
     the_home_county_pays
+    the_window_is_told_who_is_entitled
 }
 
 fn desk(store: &Store) -> Desk {
@@ -120,10 +122,10 @@ async fn two_hospitals_never_exceed_a_cap_together(db: Db) {
         fen += settled.unwrap().aid_pay.replace('.', "").parse::<i64>().unwrap();
     }
     assert_eq!(fen, 200_000, "24 times 200.00 would be more; the cap is used to the fen");
-    let load = Load { rate: 400, seconds: 1, persons: 4, callers: 8 };
+    let load = Load { rate: 400, seconds: 2, persons: 4, callers: 8, resumed: false };
     let measured = bench::run(&desk, load, "race").await.unwrap();
-    assert_eq!((measured.settlements, measured.wrong), (400, 0));
-    assert!(measured.capped > 0 && measured.reversals == 20);
+    assert_eq!((measured.not_once, measured.wrong, measured.unexpected), (0, 0, 0), "{measured:?}");
+    assert!(measured.capped > 0 && measured.reversals == 40 && measured.planted > 8 && measured.planted == measured.found);
 }
 
 async fn reconciliation_finds_every_difference_and_no_other(db: Db) {
@@ -179,6 +181,52 @@ async fn the_home_county_pays(db: Db) {
     assert_eq!(code(desk.reverse(&cleared.settle_no, "too late", true).await), NOT_REVERSIBLE);
 }
 
+/// A record of the hub, as rules and the window see it.
+async fn fact(store: &Store, object: &str, links: &[(&str, &str)], body: Value) {
+    let sealed = Keys::dry_run().seal(body.to_string().as_bytes());
+    let sql = "INSERT INTO fact (object_id, dataset, system, subject, division, event_id, sequence, body, at, due, deleted) \
+               VALUES ($1, 'assistance-case', 's', $1, '220105000000', 'e', 1, $2, 1, 0, 0) \
+               ON CONFLICT (object_id) DO UPDATE SET body = excluded.body, sequence = fact.sequence + 1";
+    store.write(sql, &[object.into(), sealed.into()]).await.unwrap();
+    for (kind, value) in links {
+        let sql = "INSERT INTO fact_link (object_id, kind, value) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+        store.write(sql, &[object.into(), (*kind).into(), (*value).into()]).await.unwrap();
+    }
+}
+
+async fn the_window_is_told_who_is_entitled(db: Db) {
+    let store = db.open().await;
+    let (keys, number) = (Keys::dry_run(), "220171197001010053");
+    let hash = IdentityKeys::new(keys.derive("identity"), keys.aes).number_hash(number);
+    let sql = "INSERT INTO person_identifier (number_hash, person_key, number, class, active, event_id, since) \
+               VALUES ($1, 'old-key', '', 'strong', 1, 'e', 0)";
+    store.write(sql, &[hash.into()]).await.unwrap();
+    let sql =
+        "INSERT INTO person_redirect (old_key, new_key, reason, event_id, at) VALUES ('old-key', 'p1', 'one person', 'e', 0)";
+    store.write(sql, &[]).await.unwrap();
+    let case = |category: &str, status: &str| json!({ "category": category, "status": status, "apply_date": "2016-01-05" });
+    // The case names the head only; the household is what holds it to this member, who was linked under an older key.
+    fact(&store, "household", &[("person", "old-key"), ("household", "h1")], json!({})).await;
+    fact(&store, "case", &[("household", "h1"), ("person", "p9")], case("RD", "IN_BENEFIT")).await;
+    let day = |text: &str| civilhub::domain::date::cn_date(text).unwrap();
+    let before = desk(&store).eligibility(number, day("2015-07-03")).await.unwrap();
+    assert!(!before.eligible && before.reason.is_some() && before.cap_left.is_empty());
+    let window = desk(&store);
+    let told = window.eligibility(number, day("2017-07-03")).await.unwrap();
+    assert_eq!((told.category.as_deref(), told.cap_left["outpatient_chronic"].as_str()), (Some("DB"), "2000.00"));
+    // What is settled counts at once; what the records say, within the bound.
+    window.settle(&request("v1", json!({ "id_number": number }))).await.unwrap();
+    fact(&store, "tekun", &[("person", "p1")], case("TK", "IN_BENEFIT")).await;
+    let again = window.eligibility(number, day("2017-07-03")).await.unwrap();
+    assert_eq!((again.category.as_deref(), again.cap_left["outpatient_chronic"].as_str()), (Some("DB"), "1400.00"));
+    assert_eq!(again.snapshot, told.snapshot);
+    let fresh = desk(&store).eligibility(number, day("2017-07-03")).await.unwrap();
+    assert_eq!(fresh.category.as_deref(), Some("TK"));
+    assert_ne!(fresh.snapshot, told.snapshot);
+    assert_eq!(code(desk(&store).eligibility("220171197001010054", day("2017-07-03")).await), BAD_REQUEST);
+    assert!(!desk(&store).eligibility("22017119700101007X", day("2017-07-03")).await.is_ok_and(|told| told.eligible));
+}
+
 /// `settle quote` as a user starts it.
 fn quote(input: &str) -> (Option<i32>, Vec<Value>) {
     use std::io::Write;
@@ -215,4 +263,35 @@ fn quotes_come_in_the_order_of_the_cases_and_a_bad_one_costs_only_itself() {
     assert!(lines[0]["error"].is_null() && lines[3]["error"].is_null());
     assert_eq!(quote("[]"), (Some(0), Vec::new()));
     assert_eq!(quote("{").0, Some(1));
+}
+
+/// Settlements at a rate while the desk's process is killed without warning: not one fen too much, every key one effect.
+/// `CIVILHUB_LONG=1` runs it for five minutes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_desk_that_is_killed_settles_everything_once() {
+    let (seconds, kills) = if std::env::var_os("CIVILHUB_LONG").is_some() { (300, 20) } else { (6, 3) };
+    let store = crate::support::postgres::Postgres::database().await;
+    let bench = || {
+        let mut command =
+            crate::support::program::command(&["bench", "settle", "--run", "killed", "--rate", "200", "--persons", "40"]);
+        command.args(["--seconds", &seconds.to_string(), "--store", &store, "-o", "json"]);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command
+    };
+    let lives = std::time::Duration::from_secs(seconds) / (kills + 1);
+    for _ in 0..kills {
+        let mut desk = bench().spawn().unwrap();
+        tokio::time::sleep(lives).await;
+        desk.kill().unwrap();
+        desk.wait().unwrap();
+    }
+    let output = bench().output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    let measured: Value = serde_json::from_str(&text).unwrap();
+    println!("{measured}");
+    for must_be_none in ["wrong", "not_once", "unexpected"] {
+        assert_eq!(measured[must_be_none], 0, "{measured}");
+    }
+    assert!(measured["planted"].as_u64().unwrap() > 10 && measured["planted"] == measured["found"]);
 }

@@ -93,7 +93,7 @@ const PEEK_BYTES: usize = 16 << 20;
 #[async_trait]
 impl Bus for EmbeddedBus {
     async fn declare(&self, topology: &Topology) -> Result<(), Error> {
-        let records = (0..topology.partitions).map(Queue::Records);
+        let records = Queue::records(topology.partitions);
         let deliver = topology.subscriptions.iter().cloned().map(Queue::Deliver);
         let names = records.chain(deliver).map(|queue| queue.name()).chain([DEAD.to_owned()]).collect();
         let partitions = topology.partitions;

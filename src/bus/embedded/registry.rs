@@ -34,6 +34,7 @@ impl Registry {
     /// Where a message goes; `None` when no queue is declared for it.
     pub(super) fn route(&self, route: &Route) -> Option<Arc<Queue>> {
         match route {
+            Route::Records { .. } if route.is_priority() => self.queue("records.priority"),
             Route::Records { key, .. } => {
                 let partition = layout::partition_of(key.as_str(), self.partitions())?;
                 self.queue(&format!("records.{partition}"))

@@ -14,7 +14,7 @@ use lapin::{
 use rustc_hash::FxHashSet;
 use tokio::time::{Instant, timeout_at};
 
-use super::topology::{Names, PARTITION_HEADER};
+use super::topology::{Names, PARTITION_HEADER, PRIORITY_KEY};
 use crate::{
     bus::{Confirm, Message, Route},
     envelope::event::MEDIA_TYPE,
@@ -58,6 +58,8 @@ async fn send(channel: &Channel, names: &Names, message: &Message) -> lapin::Res
         .with_message_id(message.id.as_str().into())
         .with_content_type(MEDIA_TYPE.into());
     let (exchange, key, properties) = match &message.route {
+        // Past the hash ring, which would choose one of the partitions.
+        Route::Records { .. } if message.route.is_priority() => (names.deliver(), PRIORITY_KEY, properties),
         Route::Records { topic, key } => {
             let mut headers = FieldTable::default();
             headers.insert(PARTITION_HEADER.into(), AMQPValue::LongString(key.as_str().into()));

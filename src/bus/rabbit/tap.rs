@@ -18,9 +18,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     link::{Dial, connect, limited},
-    topology::Names,
+    topology::{Names, PRIORITY_KEY},
 };
-use crate::bus::{Error, Queue};
+use crate::bus::{Error, PRIORITY, Queue};
 
 /// Messages that the copy holds before it drops the oldest.
 const MOST: i32 = 1000;
@@ -78,6 +78,7 @@ pub async fn tap(
 /// The exchange a queue is fed from, and its routing key.
 fn source(names: &Names, queue: &Queue) -> (String, String) {
     match queue {
+        Queue::Records(PRIORITY) => (names.deliver(), PRIORITY_KEY.to_owned()),
         Queue::Records(_) => (names.records(), "#".to_owned()),
         Queue::Deliver(subscription) => (names.deliver(), subscription.to_string()),
         Queue::Dead => (names.queue(&Queue::Dead), String::new()),

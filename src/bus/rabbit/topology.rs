@@ -3,6 +3,7 @@
 //! ```text
 //! <prefix>records (topic) -#-> <prefix>partitions (x-consistent-hash over `partitionkey`) -10-> <prefix>records.<n>
 //! <prefix>deliver (direct) -<subscription>-> <prefix>deliver.<subscription>
+//! <prefix>deliver (direct) -records.priority-> <prefix>records.priority
 //! every queue, on reject or too many deliveries -> <prefix>dead (fanout) -> <prefix>dead
 //! ```
 //!
@@ -18,7 +19,7 @@ use lapin::{
 };
 
 use super::link::limited;
-use crate::bus::{Error, Queue, Topology};
+use crate::bus::{Error, PRIORITY, Queue, Topology};
 
 /// Deliveries after which the broker gives a message up. Practically never: the hub's own attempt counter finds what kills
 /// it, while the broker counts every message that lay in a prefetch buffer when a hub ended. A low limit would take
@@ -29,6 +30,9 @@ const DELIVERY_LIMIT: i32 = 1_000_000;
 pub(super) const PARTITION_HEADER: &str = "partitionkey";
 /// Share of the hash ring per partition.
 const WEIGHT: &str = "10";
+
+/// Routing key of what overtakes bulk loads; no receiver has such a name.
+pub(super) const PRIORITY_KEY: &str = "records.priority";
 
 /// All names carry a prefix, so that tenants and tests on one broker do not meet.
 #[derive(Clone)]
@@ -80,6 +84,11 @@ impl Names {
         }
 
         declare.exchange(&self.deliver(), ExchangeKind::Direct, FieldTable::default()).await?;
+        if topology.partitions > 0 {
+            let name = self.queue(&Queue::Records(PRIORITY));
+            declare.queue(&name, self.work()).await?;
+            declare.bind(&name, &self.deliver(), PRIORITY_KEY).await?;
+        }
         for subscription in &topology.subscriptions {
             let name = self.queue(&Queue::Deliver(subscription.clone()));
             declare.queue(&name, self.work()).await?;

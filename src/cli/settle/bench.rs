@@ -27,6 +27,9 @@ pub(in crate::cli) struct Args {
     /// Callers at once.
     #[arg(long, default_value_t = 16)]
     callers: u64,
+    /// Name of the run. One that was killed goes on under its name: what became of a key is asked first.
+    #[arg(long)]
+    run: Option<String>,
     /// Store: sqlite (in a temporary folder) or the address of a PostgreSQL database.
     #[arg(long, default_value = "sqlite")]
     store: String,
@@ -44,8 +47,15 @@ pub(in crate::cli) async fn run(global: &Global, args: &Args) -> anyhow::Result<
     let store = Store::open(&url).await.map_err(|error| error.fault())?;
     store.migrate().await.map_err(|error| error.fault())?;
     let desk = Desk::new(store.clone(), Keys::dry_run(), Arc::new(policy(global)?));
-    let load = Load { rate: args.rate, seconds: args.seconds, persons: args.persons, callers: args.callers };
-    let measured = bench::run(&desk, load, &format!("b{}", clock::millis())).await;
+    let load = Load {
+        rate: args.rate,
+        seconds: args.seconds,
+        persons: args.persons,
+        callers: args.callers,
+        resumed: args.run.is_some(),
+    };
+    let run_no = args.run.clone().unwrap_or_else(|| format!("b{}", clock::millis()));
+    let measured = bench::run(&desk, load, &run_no).await;
     store.close().await;
     let _ = std::fs::remove_dir_all(&folder);
     let measured = measured?;
@@ -54,7 +64,7 @@ pub(in crate::cli) async fn run(global: &Global, args: &Args) -> anyhow::Result<
     } else {
         output::say!("{}", table(&measured));
     }
-    Ok(output::findings(measured.wrong > 0))
+    Ok(output::findings(measured.wrong + measured.not_once > 0 || measured.unexpected > 0))
 }
 
 fn table(measured: &Measured) -> comfy_table::Table {
@@ -70,6 +80,10 @@ fn table(measured: &Measured) -> comfy_table::Table {
         ["settle, ms, p50".to_owned(), settle.0],
         ["settle, ms, p99".to_owned(), settle.1],
         ["cut by the cap".to_owned(), measured.capped.to_string()],
+        ["given up waiting, then asked".to_owned(), measured.abandoned.to_string()],
+        ["differences planted, found".to_owned(), format!("{}, {}", measured.planted, measured.found)],
+        ["visits without exactly one settlement".to_owned(), measured.not_once.to_string()],
+        ["differences missed or invented".to_owned(), measured.unexpected.to_string()],
         ["above a cap, or not the sum".to_owned(), measured.wrong.to_string()],
     ];
     output::table(["what", "measured"], rows)

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     config::keys::Keys,
+    domain::date,
     error::{Fault, Faults},
     json::{self, Limits},
     settle::{
@@ -24,7 +25,7 @@ const LIMITS: Limits = Limits { bytes: 256 << 20, depth: 64, faults: 1_000, memo
 
 #[derive(clap::Args)]
 pub(super) struct Run {
-    /// Requests: one JSON object, an array, or one object a line. Each has `op`: quote, preSettle, settle, reverse or query.
+    /// Requests: one JSON object, an array, or one object a line. Each has `op`: checkEligibility, quote, preSettle, settle, reverse or query.
     /// `-` is standard input.
     #[arg(long)]
     input: PathBuf,
@@ -127,6 +128,12 @@ async fn one(desk: &Desk, request: &Value) -> Result<Value, Fault> {
             let twin = desk.reverse(&text("settle_no")?, &text("reason")?, approved).await;
             shown(&twin.map_err(|error| error.fault())?)
         }
+        "checkEligibility" => {
+            let day = date::cn_date(&text("date")?).map_err(|refusal| {
+                Fault::new(crate::settle::BAD_DAY, refusal.message).at_pointer("/date").expected(refusal.expected)
+            })?;
+            shown(&desk.eligibility(&text("id_number")?, day).await.map_err(|error| error.fault())?)
+        }
         "query" => {
             let found = desk.query(&text("idem_key")?).await.map_err(|error| error.fault())?;
             shown(&found.ok_or_else(|| {
@@ -137,7 +144,7 @@ async fn one(desk: &Desk, request: &Value) -> Result<Value, Fault> {
         }
         _ => {
             let fault = Fault::new(BAD_REQUEST, "the operation is not known").at_pointer("/op");
-            return Err(fault.expected("quote, preSettle, settle, reverse or query"));
+            return Err(fault.expected("checkEligibility, quote, preSettle, settle, reverse or query"));
         }
     })
 }

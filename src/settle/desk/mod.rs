@@ -17,6 +17,7 @@ mod settle;
 use std::sync::Arc;
 
 use rust_decimal::{Decimal, prelude::ToPrimitive};
+use time::Date;
 
 pub use answer::{Answer, Settlement};
 pub use request::Request;
@@ -26,7 +27,10 @@ use crate::{
     config::keys::Keys,
     domain::keyed_hash::KeyedHash,
     error::{Code, Fault},
-    settle::case::Amounts,
+    settle::{
+        case::Amounts,
+        eligibility::{self, Register},
+    },
     store::{self, Store},
 };
 
@@ -83,6 +87,7 @@ pub struct Desk {
     keys: Keys,
     hash: KeyedHash,
     policy: Arc<Policy>,
+    register: Register,
 }
 
 /// What was used of a year before a settlement.
@@ -95,7 +100,20 @@ struct Used {
 impl Desk {
     pub fn new(store: Store, keys: Keys, policy: Arc<Policy>) -> Self {
         let hash = KeyedHash::new(&keys.derive("settle"));
-        Self { store, keys, hash, policy }
+        let register = Register::new(store.clone(), keys.clone());
+        Self { store, keys, hash, policy, register }
+    }
+
+    /// Whether a person is entitled on a day, under which category, and what is left of the caps.
+    ///
+    /// # Errors
+    /// The number is none, or the store fails.
+    pub async fn eligibility(&self, number: &str, day: Date) -> Result<eligibility::Answer, Error> {
+        let (number, snapshot) = self.register.look_up(number, day).await?;
+        let sql = "SELECT service, aid FROM aid_year WHERE person = $1 AND year = $2";
+        let args = [self.hash.hex(&number).into(), i64::from(day.year()).into()];
+        let used = self.store.read(sql, &args).await?.iter().map(|row| (row.text(0), yuan(row.int(1)))).collect();
+        Ok(snapshot.answer(day, &self.policy, &used))
     }
 
     /// What aid is due now. No money moves, nothing is kept.

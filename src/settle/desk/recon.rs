@@ -105,8 +105,8 @@ impl Desk {
         let rows = Value::Array(rows).to_string();
         let mut tx = self.store.begin().await?;
         tx.execute(
-            "UPDATE settlement SET recon = (SELECT value ->> 1 FROM {rows} WHERE value ->> 0 = settlement.idem_key) \
-             WHERE idem_key IN (SELECT value ->> 0 FROM {rows})",
+            "UPDATE settlement SET recon = r.result FROM (SELECT value ->> 0 AS line, value ->> 1 AS result FROM {rows}) AS r \
+             WHERE settlement.idem_key = r.line",
             &[rows.as_str().into()],
         )
         .await?;

@@ -6,8 +6,15 @@ use super::{ALREADY_SETTLED, Computed, Desk, Error, KEY_REUSED, NOT_AS_PRESETTLE
 use crate::{
     clock,
     error::Fault,
-    store::{Arg, Row, Tx},
+    store::{Arg, Backend, Row, Tx},
 };
+
+const INSERT: &str = "INSERT INTO settlement (settle_no, idem_key, request_hash, institution, visit_no, person, year, category, \
+     service, division, county, total, aid, personal, deductible, status, reverses, settled_on, settled_at, recon, clearing_no, body) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'SETTLED', '', $16, $17, '', '', $18)";
+/// Adds to the year what the settlement of [`INSERT`] uses.
+const ADD: &str =
+    "UPDATE aid_year SET aid = aid + $13, deductible = deductible + $15 WHERE person = $6 AND year = $7 AND service = $9";
 
 impl Desk {
     /// Settles: reserves the cap, and keeps the settlement. The same request again gets the same answer.
@@ -104,14 +111,13 @@ impl Desk {
             clock::millis().into(),
             self.keys.seal(body.to_string().as_bytes()).into(),
         ];
-        tx.execute(
-            "INSERT INTO settlement (settle_no, idem_key, request_hash, institution, visit_no, person, year, category, service, division, \
-             county, total, aid, personal, deductible, status, reverses, settled_on, settled_at, recon, clearing_no, body) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'SETTLED', '', $16, $17, '', '', $18)",
-            &args,
-        )
-        .await?;
-        add(tx, &request.year_key(&self.hash), fen(computed.aid_pay), fen(computed.deductible_used)).await?;
+        if tx.backend() == Backend::Postgres {
+            // Both in one round trip; SQLite has neither the round trip nor such a statement.
+            tx.execute(&format!("WITH used AS ({ADD}) {INSERT}"), &args).await?;
+        } else {
+            tx.execute(INSERT, &args).await?;
+            add(tx, &request.year_key(&self.hash), fen(computed.aid_pay), fen(computed.deductible_used)).await?;
+        }
         Ok(settlement)
     }
 }

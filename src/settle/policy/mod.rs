@@ -123,6 +123,11 @@ impl Policy {
         file::parse(text)
     }
 
+    /// Services that any rule is for.
+    pub fn services(&self) -> std::collections::BTreeSet<&str> {
+        self.rules.iter().map(|rule| rule.service.as_str()).collect()
+    }
+
     /// The file at the path, or the built-in policy where there is none.
     ///
     /// # Errors

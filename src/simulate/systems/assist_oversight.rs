@@ -80,7 +80,8 @@ impl AssistOversight {
         let spot = Spot { system: SLUG, object: "BA", file: &file, row, key: &recorded.number, parent: certificate };
         let case = truth.known("urban-case", head.who.no).or_else(|| truth.known("rural-case", head.who.no)).is_some();
         if case && kind.is_none_or(|kind| kind.outcome() == Outcome::Fixed) {
-            truth.alert("R7", &child.who, &spot)?;
+            // The hub numbers filings itself: the certificate is what both know.
+            truth.alert("R7", &child.who, &Spot { key: certificate, ..spot })?;
         }
         truth.tell(&spot, Some((&child.who, &recorded.note())), kind)?;
         truth.appears(&head.who, &spot, "no_number")

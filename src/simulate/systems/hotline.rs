@@ -25,6 +25,8 @@ const OBJECT: &str = "event";
 const CALLS: u64 = 200;
 /// Categories by the hub's list; four calls of five ask for advice.
 const COMPLAINTS: [&str; 7] = ["01", "02", "03", "04", "06", "07", "09"];
+/// Complaints of ten thousand that are assigned and speak of the unit they are assigned to.
+const OWN_UNIT: u64 = 2_500;
 const STEPS: [&str; 4] = ["已登记", "已转办", "核查中", "已办结"];
 const WORDS: [&str; 4] = [
     "反映该户家庭条件较好，不应享受低保，请核实。",
@@ -67,13 +69,25 @@ impl Hotline {
             event["targetName"] = json!(format!("{}某", random.pick(&["王", "李", "张", "刘", "赵", "孙"])));
         }
         let disorder = steps > 1 && random.chance(600);
+        let county = format!("{}000000", family.place.county());
+        // About the county's own bureau, and handed to it (rule R10): without other faults.
+        let own = steps > 1 && !disorder && Random::new(self.start.seed, "own-unit", caller.who.no).chance(OWN_UNIT);
+        if own {
+            event["divisionCode"] = json!(county);
+        }
         for step in order(steps, disorder) {
             event["seq"] = json!(step + 1);
+            if step > 0 {
+                event["handlerCode"] = json!(county);
+            }
             event["status"] = json!(if advice { "当场答复" } else { STEPS[step] });
             event["eventTime"] = json!(moment(days_before(day, -i64::try_from(step).unwrap_or(0)), second));
             // A refused event could not supersede one: calls in disorder are without other faults.
-            let fault = if disorder { Some((step + 2 == steps).then_some(Kind::Stale)) } else { None };
+            let fault = if disorder || own { Some((disorder && step + 2 == steps).then_some(Kind::Stale)) } else { None };
             self.event(&key, event.clone(), fault, caller, random, truth)?;
+        }
+        if own {
+            truth.alert("R10", &caller.who, &Spot { system: SLUG, object: OBJECT, file: FILE, key: &key, ..Spot::default() })?;
         }
         Ok(())
     }

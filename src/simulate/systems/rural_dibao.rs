@@ -128,7 +128,9 @@ impl RuralDibao {
         )?;
         let spot = Spot { system: SLUG, object: HOUSEHOLD, file: DATABASE, key: &key, ..Spot::default() };
         if kind.is_none_or(|kind| kind.outcome() == Outcome::Fixed) && rural.state == 1 {
-            truth.makes_known("rural-case", head.who.no, &changed[..10].replace('-', ""));
+            // The empty date of SQL Server is before every other.
+            let last = std::cmp::max(&changed[..10], &entered[..10]).replace('-', "");
+            truth.makes_known("rural-case", head.who.no, &last);
             truth.makes_known("member", head.who.no, "");
         }
         if planted {

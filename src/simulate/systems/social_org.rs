@@ -45,6 +45,8 @@ const TABLES: [Table; 1] = [Table {
 
 /// Heads of household of ten thousand who lead an organisation; far more than in the province, so that small demos have some.
 const LEADS: u64 = 350;
+/// Organisations of ten thousand whose credit code names another register than their certificate (rule R9).
+const OTHER_REGISTER: u64 = 1_500;
 /// The server's clock is fast by this.
 const FAST: i64 = 180;
 const FIELDS: [&str; 8] = ["书画", "象棋", "老年体育", "养蜂", "食用菌", "蒲公英", "阳光", "人参种植"];
@@ -72,14 +74,16 @@ impl SocialOrg {
         let county = family.place.county();
         let letter = random.weighted(&[("1", 50), ("2", 48), ("3", 2)]);
         let kind = faults::plant(None, &[Kind::WrongCreditCode, Kind::UnknownCode], random);
-        let mut code = numbers::uscc(letter.chars().next().unwrap_or('1'), county, head.who.no);
+        let strange = kind.is_none() && Random::new(self.start.seed, "other-register", head.who.no).chance(OTHER_REGISTER);
+        let register = if strange { other_register(county) } else { county };
+        let mut code = numbers::uscc(letter.chars().next().unwrap_or('1'), register, head.who.no);
         if kind == Some(Kind::WrongCreditCode) {
             let last = if code.ends_with('0') { '1' } else { '0' };
             code.truncate(17);
             code.push(last);
         }
         let registered = days_before(self.start.today, random.between(60, 4_000));
-        if kind.is_none() && registered.year() < 2016 && random.chance(500) {
+        if kind.is_none() && registered.year() < 2016 && random.chance(500) && !strange {
             code.clear();
         }
         let capital = if letter == "3" { 200 + random.below(800) } else { 3 + random.below(30) };
@@ -101,6 +105,9 @@ impl SocialOrg {
             ],
         )?;
         let spot = Spot { system: SLUG, object: OBJECT, file: DATABASE, key: &key, ..Spot::default() };
+        if strange {
+            truth.alert("R9", &head.who, &spot)?;
+        }
         truth.tell(&spot, Some((&head.who, "no_number")), kind)
     }
 }
@@ -120,6 +127,11 @@ impl System for SocialOrg {
     async fn finish(self: Box<Self>, _places: &Places, _truth: &mut Truth) -> Result<(), Error> {
         self.tables.finish().await
     }
+}
+
+/// A county that is not this one.
+fn other_register(county: &str) -> &'static str {
+    if county == "220105" { "220104" } else { "220105" }
 }
 
 fn name(township: &str, letter: &str, random: &mut Random) -> String {

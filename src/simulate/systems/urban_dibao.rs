@@ -116,7 +116,8 @@ impl UrbanDibao {
             truth.makes_known("owner", who.no, "");
         }
         if kind.is_none_or(|kind| kind.outcome() == Outcome::Fixed) && !deleted && case.dibao.state == "70" {
-            truth.makes_known("urban-case", who.no, &case.modified[..8]);
+            // A marriage before the application needs no review, however old the last change of the row.
+            truth.makes_known("urban-case", who.no, std::cmp::max(&case.modified[..8], &registered[..8]));
         }
         kind.map_or(Ok(()), |kind| truth.fault(&spot, kind))
     }
