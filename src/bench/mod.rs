@@ -7,3 +7,4 @@ pub mod meter;
 pub mod people;
 pub mod pipeline;
 pub mod relay;
+pub mod soak;

@@ -2,6 +2,7 @@
 
 mod build;
 mod exchange;
+pub mod flow;
 mod registered;
 mod resend;
 mod roles;

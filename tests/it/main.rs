@@ -9,6 +9,7 @@
 )]
 
 mod alerts;
+mod browser;
 mod bus;
 mod cli;
 mod crash;
