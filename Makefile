@@ -7,8 +7,11 @@
 # make image-smoke   the last layer of the image as a chroot
 # make schemathesis  the partner API against its own description
 # make verifications, make exchange-kills   the long forms of the verification tests
+# make browser    the console in Debian's Chromium, with screenshots, and its first page over a million events
+# make failover   nodes of the broker killed and cut off, the database failed over, ten times each
+# make soak       an hour at half of the top speed: memory, descriptors, books
 # make alerts     the alert rules and their cases, with promtool
-.PHONY: demo test check fmt bench bench-identity crash servers-up servers-down chart image-smoke alerts schemathesis verifications exchange-kills flood settle
+.PHONY: demo test check fmt bench bench-identity crash servers-up servers-down chart image-smoke alerts schemathesis verifications exchange-kills flood settle browser failover soak
 
 demo:
 	cargo run -- demo
@@ -18,6 +21,9 @@ test:
 
 alerts:
 	scripts/alerts.sh
+
+browser:
+	CIVILHUB_MILLION=1 scripts/browser.sh
 
 check:
 	cargo fmt --check
@@ -41,6 +47,12 @@ servers-down:
 # The long form of the crash tests: a kill a second or two, and a broker that is frozen for a minute.
 crash:
 	CIVILHUB_LONG=1 CIVILHUB_KILLS=$${CIVILHUB_KILLS:-500} scripts/test.sh crash::
+
+failover:
+	CIVILHUB_FAILOVERS=$${CIVILHUB_FAILOVERS:-10} CIVILHUB_SHOW=1 scripts/test.sh crash::cluster::
+
+soak:
+	cargo run --release -- bench soak --minutes $${CIVILHUB_SOAK_MINUTES:-60}
 
 # Helm and the schemas of Kubernetes are fetched once into a folder of the user's cache.
 chart:

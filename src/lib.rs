@@ -14,6 +14,7 @@ pub mod cases;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod console;
 pub mod dead;
 pub mod deliver;
 pub mod demo;

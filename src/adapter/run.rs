@@ -234,6 +234,7 @@ impl HandOver {
             system: self.spec.slug.as_str().to_owned(),
             bookdate: bookdate.to_owned(),
             dataset: bad.object.clone(),
+            division: String::new(),
             faults: bad.faults.clone(),
             body: bad.raw.clone().into_bytes(),
             place: None,

@@ -60,7 +60,7 @@ const HEAD: &str = "<!doctype html><html lang=\"zh-CN\"><head><meta charset=\"ut
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;padding:0 1rem;color:#1b1f24}\
 table{border-collapse:collapse;width:100%;margin:.5rem 0 2rem}th,td{padding:.25rem .6rem;border-bottom:1px solid #d5d9de;text-align:right}\
 th:first-child,td:first-child,th:nth-child(2),td:nth-child(2){text-align:left}.bad{color:#b3261e;font-weight:600}h2{font-size:1.1rem}</style></head><body>\
-<h1>civilhub <small>吉林省民政数据交换枢纽</small></h1>";
+<h1>civilhub <small>吉林省民政数据交换枢纽</small></h1><p><a href=\"/console\">控制台 Console</a></p>";
 
 fn html(status: &Status) -> String {
     let mut page = HEAD.to_owned();

@@ -48,6 +48,14 @@ fn cpu_seconds() -> f64 {
     (ticks(11) + ticks(12)) / TICKS
 }
 
+/// Memory that is resident now, KiB, and open descriptors.
+pub(super) fn memory_and_descriptors() -> (u64, u64) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let resident = line.and_then(|line| line.trim().split(' ').next()?.parse().ok()).unwrap_or_default();
+    (resident, std::fs::read_dir("/proc/self/fd").map_or(0, |descriptors| descriptors.count() as u64))
+}
+
 fn peak_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

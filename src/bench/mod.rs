@@ -8,3 +8,4 @@ pub mod partners;
 pub mod people;
 pub mod pipeline;
 pub mod relay;
+pub mod soak;

@@ -32,8 +32,39 @@ use crate::{
 /// The benchmark needs the adapter `fund-payment` and a partner.
 pub const NOT_READY: Code = Code::new(1008);
 
+/// The road while it runs.
+pub(super) struct Road {
+    tasks: tokio::task::JoinSet<()>,
+    cancel: CancellationToken,
+    /// Deliveries that the sink has.
+    pub delivered: Arc<AtomicU64>,
+}
+
+impl Road {
+    pub async fn stop(mut self) {
+        self.cancel.cancel();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
 /// Runs `records` payment lines to `persons` payees through the hub and measures until the last is proven delivered.
 pub async fn run(hub: &Arc<Hub>, records: u64, persons: u64) -> Result<Measure, Fault> {
+    let meter = Meter::start();
+    let road = start(hub, Box::new(Rows { left: records, persons: persons.max(1) }))?;
+    while road.delivered.load(Ordering::Acquire) < records || proven(hub).await < records {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        if let Some(fault) = refused(hub).await {
+            road.cancel.cancel();
+            return Err(fault);
+        }
+    }
+    let measure = meter.stop(records);
+    road.stop().await;
+    Ok(measure)
+}
+
+/// Starts adapter, routers and the lane of the one partner.
+pub(super) fn start(hub: &Arc<Hub>, source: Box<dyn Source>) -> Result<Road, Fault> {
     let spec = hub.adapters.iter().find(|spec| spec.slug.as_str() == "fund-payment").cloned();
     let (Some(spec), Some(partner)) = (spec, hub.agreements.partners().first()) else {
         return Err(Fault::new(NOT_READY, "the adapter `fund-payment` or the partner of the benchmark is missing")
@@ -42,7 +73,6 @@ pub async fn run(hub: &Arc<Hub>, records: u64, persons: u64) -> Result<Measure, 
     let cancel = CancellationToken::new();
     let delivered = Arc::new(AtomicU64::new(0));
     let mut tasks = tokio::task::JoinSet::new();
-    let meter = Meter::start();
     let subscription = SubscriptionId::new(partner.slug.as_str());
     let worker = Worker {
         lane: Lane::new(subscription.clone(), Box::new(Sink(Arc::clone(&delivered))), lane::Settings::default()),
@@ -61,7 +91,6 @@ pub async fn run(hub: &Arc<Hub>, records: u64, persons: u64) -> Result<Measure, 
         tasks.spawn(Arc::clone(&router).run(partition, cancel.clone()));
     }
     let shared = Shared { bus: Arc::clone(&hub.bus), store: hub.store.clone(), keys: hub.keys.clone(), cancel: cancel.clone() };
-    let source: Box<dyn Source> = Box::new(Rows { left: records, persons: persons.max(1) });
     let poller = Poller {
         objects: vec![("PAY".to_owned(), source)],
         spec,
@@ -70,27 +99,17 @@ pub async fn run(hub: &Arc<Hub>, records: u64, persons: u64) -> Result<Measure, 
         idle: Arc::new(AtomicBool::new(false)),
     };
     tasks.spawn(poller.run());
-    while delivered.load(Ordering::Acquire) < records || proven(hub).await < records {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        if let Some(fault) = refused(hub).await {
-            cancel.cancel();
-            return Err(fault);
-        }
-    }
-    let measure = meter.stop(records);
-    cancel.cancel();
-    while tasks.join_next().await.is_some() {}
-    Ok(measure)
+    Ok(Road { tasks, cancel, delivered })
 }
 
 /// Receipts in the store: the last step of the road.
-async fn proven(hub: &Hub) -> u64 {
+pub(super) async fn proven(hub: &Hub) -> u64 {
     let rows = hub.store.read("SELECT COUNT(*) FROM receipt", &[]).await.unwrap_or_default();
     rows.first().map_or(0, |row| row.int(0).unsigned_abs())
 }
 
 /// A row that does not come through would be waited for for ever.
-async fn refused(hub: &Hub) -> Option<Fault> {
+pub(super) async fn refused(hub: &Hub) -> Option<Fault> {
     let rows = hub.store.read("SELECT COUNT(*) FROM dead", &[]).await.unwrap_or_default();
     let count = rows.first().map_or(0, |row| row.int(0));
     (count > 0).then(|| {
@@ -126,7 +145,7 @@ impl Source for Rows {
     }
 }
 
-fn row(n: u64, person: u64) -> Row {
+pub(super) fn row(n: u64, person: u64) -> Row {
     let data = json!({
         "T": "D", "XH": format!("{:08}", n % 100_000_000), "HM": "张伟", "ZHH": format!("6228650{person:011}0"), "JE": "000000048000", "FHM": "    ", "SJ": "        "
     });

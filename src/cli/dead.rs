@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::{Global, output};
+use super::{Global, output, trace::moment};
 use crate::{
     config::keys::Keys,
     dead::{self, Filter, Summary, replay},
@@ -25,6 +25,16 @@ enum Command {
         #[command(flatten)]
         which: Which,
         #[arg(long, default_value_t = 50)]
+        limit: i64,
+        #[command(flatten)]
+        format: output::Format,
+    },
+    /// What failed, by its kind.
+    Groups {
+        /// Only of this division and those below: leading digits of its code.
+        #[arg(long, default_value = "")]
+        division: String,
+        #[arg(long, default_value_t = 200)]
         limit: i64,
         #[command(flatten)]
         format: output::Format,
@@ -75,7 +85,15 @@ struct Decision {
 
 impl Which {
     fn filter(self, limit: i64) -> Filter {
-        Filter { id: self.id, state: self.state, system: self.system, subscription: self.subscription, code: self.code, limit }
+        Filter {
+            id: self.id,
+            state: self.state,
+            system: self.system,
+            subscription: self.subscription,
+            code: self.code,
+            limit,
+            ..Filter::default()
+        }
     }
 }
 
@@ -84,6 +102,7 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
     let keys = Keys::load(&config.key_file())?;
     match args.command {
         Command::List { which, limit, format } => list(&store, which.filter(limit), format).await,
+        Command::Groups { division, limit, format } => groups(&store, &division, limit, format).await,
         Command::Show { id, format } => show(&store, &keys, id, format).await,
         Command::Replay(decision) => {
             let (filter, reason) =
@@ -103,6 +122,21 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+async fn groups(store: &Store, division: &str, limit: i64, format: output::Format) -> anyhow::Result<ExitCode> {
+    let groups = dead::groups(store, division, limit).await.map_err(|error| error.fault())?;
+    if format.is_json() {
+        output::json(&groups)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let rows = groups.into_iter().map(|group| {
+        let (letters, first, last) = (group.letters.to_string(), moment(group.first), moment(group.last));
+        [group.state, letters, group.code, group.system, group.stage, group.subscription, group.dataset, first, last]
+    });
+    let heads = ["state", "letters", "code", "system", "stage", "receiver", "dataset", "first", "last"];
+    output::say!("{}", output::table(heads, rows));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Acts only on a number that the user has seen.

@@ -66,6 +66,10 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
     if !args.once {
         if let Some(listen) = running.listen {
             output::say!("\nThe hub stays up: http://{listen} shows its status. Ctrl-C ends it.");
+            let data = running.hub.config.hub.data.display();
+            output::say!(
+                "Its console: http://{listen}/console, after `civilhub console user add <name> --role administrator --data {data}`."
+            );
         }
         serve::stop_signal().await;
     }

@@ -17,6 +17,7 @@ mod bundle;
 mod check;
 mod citizen;
 mod config;
+mod console;
 mod dead;
 mod demo;
 mod disaster;
@@ -126,6 +127,8 @@ enum Command {
     Verify(verify::Args),
     /// One record's whole life, by event, delivery or dead-letter id.
     Trace(trace::Args),
+    /// Accounts of the console.
+    Console(console::Args),
     /// Dead letters: list, show, replay, discard.
     Dead(dead::Args),
     /// The books: per source and day, what became of every record.
@@ -196,6 +199,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Partner(args) => partner::run(&global, args).await,
         Command::Verify(args) => verify::run(&global, args).await,
         Command::Trace(args) => trace::run(&global, args).await,
+        Command::Console(args) => console::run(&global, args).await,
         Command::Dead(args) => dead::run(&global, args).await,
         Command::Books(args) => books::run(&global, args).await,
         Command::Ledger(args) => ledger::run(&global, args).await,

@@ -4,8 +4,10 @@ pub mod collect;
 pub mod hold;
 pub mod replay;
 
+use std::collections::BTreeMap;
+
 use rustc_hash::FxHashSet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
@@ -59,6 +61,8 @@ pub struct Letter {
     pub system: String,
     pub bookdate: String,
     pub dataset: String,
+    /// Twelve digits; empty for a row that gave no event.
+    pub division: String,
     pub faults: Vec<Fault>,
     /// As it came; sealed in the store.
     pub body: Vec<u8>,
@@ -80,6 +84,7 @@ impl Letter {
             system: event.system().as_str().to_owned(),
             bookdate: event.bookdate.clone(),
             dataset: event.dataset().as_str().to_owned(),
+            division: event.division.clone(),
             faults,
             body: body.to_vec(),
             place: None,
@@ -131,13 +136,14 @@ pub async fn file(tx: &mut Tx, keys: &Keys, letters: &[Letter]) -> Result<Filed,
             code,
             faults,
             keys.seal(&letter.body),
-            letter.place.unwrap_or(first + index as i64)
+            letter.place.unwrap_or(first + index as i64),
+            letter.division
         ])
     };
     let rows: Vec<Value> = letters.iter().enumerate().map(row).collect();
-    let sql = "INSERT INTO dead (id, state, stage, subscription, partition_key, event_id, occurrence, system, bookdate, dataset, code, faults, body, at, note, place) \
+    let sql = "INSERT INTO dead (id, state, stage, subscription, partition_key, event_id, occurrence, system, bookdate, dataset, code, faults, body, at, note, place, division) \
          SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9, \
-         value ->> 10, value ->> 11, value ->> 12, $2, '', CAST(value ->> 13 AS BIGINT) FROM {rows} WHERE true \
+         value ->> 10, value ->> 11, value ->> 12, $2, '', CAST(value ->> 13 AS BIGINT), value ->> 14 FROM {rows} WHERE true \
          ON CONFLICT (id) DO UPDATE SET state = excluded.state, code = excluded.code, faults = excluded.faults, at = excluded.at \
          WHERE dead.state NOT IN ('parked', 'rejected') RETURNING id";
     let filed = tx.read(sql, &[Value::Array(rows).to_string().into(), clock::millis().into()]).await?;
@@ -175,23 +181,28 @@ pub struct Summary {
 }
 
 /// Which letters are meant.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Filter {
     pub id: Option<String>,
     pub state: Option<String>,
     pub system: Option<String>,
     pub subscription: Option<String>,
     pub code: Option<String>,
+    pub stage: Option<String>,
+    pub dataset: Option<String>,
+    /// Leading digits.
+    pub division: Option<String>,
     pub limit: i64,
 }
 
 impl Filter {
-    /// The condition over parameters `$1`..`$5`; an empty parameter does not restrict.
+    /// The condition over parameters `$1`..`$8`; an empty parameter does not restrict.
     pub(crate) const WHERE: &str = "($1 = '' OR id = $1) AND ($2 = '' OR state = $2) AND ($3 = '' OR system = $3) \
-                                    AND ($4 = '' OR subscription = $4) AND ($5 = '' OR code = $5)";
+                                    AND ($4 = '' OR subscription = $4) AND ($5 = '' OR code = $5) AND ($6 = '' OR stage = $6) \
+                                    AND ($7 = '' OR dataset = $7) AND ($8 = '' OR substr(division, 1, length($8)) = $8)";
 
     pub(crate) fn args(&self) -> Vec<crate::store::Arg> {
-        [&self.id, &self.state, &self.system, &self.subscription, &self.code]
+        [&self.id, &self.state, &self.system, &self.subscription, &self.code, &self.stage, &self.dataset, &self.division]
             .iter()
             .map(|part| part.as_deref().unwrap_or("").into())
             .collect()
@@ -201,12 +212,54 @@ impl Filter {
 /// The letters that fit, those set aside longest ago first.
 pub async fn list(store: &Store, filter: &Filter) -> Result<Vec<Summary>, Error> {
     let sql = format!(
-        "SELECT id, state, stage, subscription, event_id, system, bookdate, dataset, code, faults FROM dead WHERE {} ORDER BY at, id LIMIT $6",
+        "SELECT id, state, stage, subscription, event_id, system, bookdate, dataset, code, faults FROM dead WHERE {} ORDER BY at, id LIMIT $9",
         Filter::WHERE
     );
     let mut args = filter.args();
     args.push(filter.limit.into());
     Ok(store.read(&sql, &args).await?.iter().map(summary).collect())
+}
+
+/// Letters that failed in the same way.
+#[derive(Debug, Clone, Serialize)]
+pub struct Group {
+    pub state: String,
+    pub system: String,
+    pub stage: String,
+    pub subscription: String,
+    pub dataset: String,
+    pub code: String,
+    pub letters: i64,
+    /// When the first and the last were set aside.
+    pub first: i64,
+    pub last: i64,
+}
+
+/// What is set aside or on its way again, by kind, most letters first; of the divisions with these leading digits. Read from an
+/// index alone.
+pub async fn groups(store: &Store, division: &str, limit: i64) -> Result<Vec<Group>, Error> {
+    let sql = "SELECT state, system, stage, subscription, dataset, code, COUNT(*), CAST(MIN(at) AS BIGINT), CAST(MAX(at) AS BIGINT) FROM dead \
+               WHERE state IN ('parked', 'rejected', 'replaying', 'underway') AND ($1 = '' OR substr(division, 1, length($1)) = $1) \
+               GROUP BY state, system, stage, subscription, dataset, code ORDER BY 7 DESC, system, code, state LIMIT $2";
+    let group = |row: &Row| Group {
+        state: row.text(0),
+        system: row.text(1),
+        stage: row.text(2),
+        subscription: row.text(3),
+        dataset: row.text(4),
+        code: row.text(5),
+        letters: row.int(6),
+        first: row.int(7),
+        last: row.int(8),
+    };
+    Ok(store.read(sql, &[division.into(), limit.into()]).await?.iter().map(group).collect())
+}
+
+/// How many letters wait for a decision in each county, by its six digits.
+pub async fn by_county(store: &Store) -> Result<BTreeMap<String, i64>, Error> {
+    let sql =
+        "SELECT substr(division, 1, 6), COUNT(*) FROM dead WHERE state IN ('parked', 'rejected') GROUP BY substr(division, 1, 6)";
+    Ok(store.read(sql, &[]).await?.iter().map(|row| (row.text(0), row.int(1))).collect())
 }
 
 /// How many letters fit and are in one of the states (an SQL list, with further conditions if need be).

@@ -33,7 +33,7 @@ const RETURNING: &str = "RETURNING event_id, system, bookdate, dataset, occurren
 /// from the source.
 pub async fn request(store: &Store, key: Arc<SigningKey>, filter: &Filter, reason: &str) -> Result<u64, Error> {
     let sql = format!(
-        "UPDATE dead SET state = 'replaying', note = $6 WHERE {} AND state IN ('parked', 'rejected') \
+        "UPDATE dead SET state = 'replaying', note = $9 WHERE {} AND state IN ('parked', 'rejected') \
          AND stage IN ('route', 'deliver') {RETURNING}",
         Filter::WHERE
     );
@@ -47,7 +47,7 @@ pub async fn request(store: &Store, key: Arc<SigningKey>, filter: &Filter, reaso
 /// Gives letters up for good, with a reason: the books count their records as rejected, and what waited behind them follows.
 pub async fn discard(store: &Store, key: Arc<SigningKey>, filter: &Filter, reason: &str) -> Result<u64, Error> {
     let sql = format!(
-        "UPDATE dead SET state = 'discarded', note = $6 WHERE {} AND state IN ('parked', 'rejected') {RETURNING}",
+        "UPDATE dead SET state = 'discarded', note = $9 WHERE {} AND state IN ('parked', 'rejected') {RETURNING}",
         Filter::WHERE
     );
     let (mut chain, mut tx) = (Chain::open(store, "operator", key).await?, store.begin().await?);

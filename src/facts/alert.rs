@@ -162,6 +162,15 @@ pub async fn counts(store: &Store) -> Result<Vec<(String, String, i64, i64)>, Er
     Ok(rows.iter().map(|row| (row.text(0), row.text(1), row.int(2), row.int(3))).collect())
 }
 
+/// How many alerts are open in each county, by its six digits.
+///
+/// # Errors
+/// When the store fails.
+pub async fn by_county(store: &Store) -> Result<std::collections::BTreeMap<String, i64>, Error> {
+    let sql = "SELECT substr(division, 1, 6), COUNT(*) FROM alert WHERE state = 'open' GROUP BY substr(division, 1, 6)";
+    Ok(store.read(sql, &[]).await?.iter().map(|row| (row.text(0), row.int(1))).collect())
+}
+
 /// Suppresses an alert, with the reason; false when there is none that could be.
 ///
 /// # Errors

@@ -1,6 +1,10 @@
 //! Opening the hub: every fault of configuration, schemas, adapters and partners at once, before anything runs.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     adapter::spec::{self, AdapterSpec},
@@ -33,6 +37,8 @@ pub struct Hub {
     pub adapters: Vec<Arc<AdapterSpec>>,
     pub index: Arc<dyn PersonIndex>,
     pub child: Option<Child>,
+    /// The configuration file, if there is one.
+    pub file: Option<PathBuf>,
 }
 
 /// Whether the partners of `hub.partners` must have their addresses and secrets.
@@ -136,6 +142,7 @@ impl Hub {
             departures,
             index: Arc::new(index),
             child,
+            file: file.map(Path::to_owned),
         }))
     }
 }

@@ -3,6 +3,7 @@
 mod boxes;
 mod build;
 mod exchange;
+pub mod flow;
 mod query_xml;
 mod registered;
 mod resend;

@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -297,10 +297,14 @@ impl Running {
 
     /// Stops all tasks: they finish their batch, then the bus is closed.
     pub async fn stop(mut self) {
+        let began = Instant::now();
         self.cancel.cancel();
         let limit = Duration::from_secs(25);
         if tokio::time::timeout(limit, async { while self.tasks.join_next().await.is_some() {} }).await.is_err() {
             tracing::warn!("some tasks did not end in time");
+        } else {
+            let took = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(duration_ms = took, "the hub has drained");
         }
         watch::look(&self.hub, &mut Ages::default()).await;
         self.hub.bus.close().await;

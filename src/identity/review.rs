@@ -3,7 +3,12 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{StoreIndex, hand::Why, person::Filed};
+use super::{
+    StoreIndex,
+    hand::Why,
+    person::{Filed, shown},
+    standard::Said,
+};
 use crate::{
     clock,
     envelope::PersonKey,
@@ -50,6 +55,39 @@ pub struct Sides {
     pub item: Item,
     pub person: Vec<Filed>,
     pub other: Vec<Filed>,
+}
+
+/// One field of a question: what each side says, how they compare and what that weighs.
+pub struct Compared {
+    pub field: &'static str,
+    pub person: Vec<String>,
+    pub other: Vec<String>,
+    pub level: String,
+    /// Of a bit; nothing where the field was not weighed.
+    pub tenths: Option<i64>,
+}
+
+impl Sides {
+    /// Field by field; values are masked unless `plain`.
+    pub fn compare(&self, plain: bool) -> Vec<Compared> {
+        let weighed = |field: &str| self.item.fields.as_array().into_iter().flatten().find(|weighed| weighed["field"] == field);
+        let compare = |field: &'static str| Compared {
+            field,
+            person: values(&self.person, field, plain),
+            other: values(&self.other, field, plain),
+            level: weighed(field).and_then(|weighed| weighed["level"].as_str()).unwrap_or_default().to_owned(),
+            tenths: weighed(field).and_then(|weighed| weighed["tenths"].as_i64()),
+        };
+        Said::FIELDS.into_iter().map(compare).collect()
+    }
+}
+
+/// The different values that records have of a field.
+fn values(side: &[Filed], field: &str, plain: bool) -> Vec<String> {
+    let mut values: Vec<String> = side.iter().filter_map(|filed| shown(&filed.said, plain).remove(field)).collect();
+    values.sort();
+    values.dedup();
+    values
 }
 
 /// What a human says.

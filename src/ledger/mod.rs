@@ -11,7 +11,10 @@ pub mod verify;
 
 use serde_json::Value;
 
-use crate::envelope::Event;
+use crate::{
+    envelope::Event,
+    store::{Error, Store},
+};
 
 /// What a row proves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +41,8 @@ pub enum Kind {
     Discarded,
     /// A human decided about persons, with a reason.
     Decided,
+    /// A human saw personal values in plain, with a reason.
+    Seen,
     /// A verification was asked for, under an authorisation.
     Asked,
     /// A verification or an answer was refused.
@@ -66,6 +71,7 @@ impl Kind {
             Self::Replayed => "replayed",
             Self::Discarded => "discarded",
             Self::Decided => "decided",
+            Self::Seen => "seen",
             Self::Asked => "asked",
             Self::Refused => "refused",
             Self::Answered => "answered",
@@ -99,4 +105,33 @@ impl Entry {
             body,
         }
     }
+}
+
+/// A row as it stands in a chain.
+#[derive(Debug, Clone)]
+pub struct Written {
+    pub at: i64,
+    pub kind: String,
+    pub event_id: String,
+    pub system: String,
+    pub body: String,
+    /// Chain and place.
+    pub proof: String,
+}
+
+/// The newest rows of a chain, the newest first.
+///
+/// # Errors
+/// The store failed.
+pub async fn newest(store: &Store, chain: &str, limit: i64) -> Result<Vec<Written>, Error> {
+    let sql = "SELECT at, kind, event_id, system, body, seq FROM ledger WHERE chain = $1 ORDER BY seq DESC LIMIT $2";
+    let written = |row: &crate::store::Row| Written {
+        at: row.int(0),
+        kind: row.text(1),
+        event_id: row.text(2),
+        system: row.text(3),
+        body: row.text(4),
+        proof: format!("{chain}#{}", row.int(5)),
+    };
+    Ok(store.read(sql, &[chain.into(), limit.into()]).await?.iter().map(written).collect())
 }

@@ -20,10 +20,15 @@ pub struct Step {
 
 /// The steps of a record, oldest first. `id` is an event, delivery, occurrence or dead-letter id; empty if nothing has it.
 pub async fn trace(store: &Store, id: &str) -> Result<Vec<Step>, Error> {
-    let sql = "SELECT at, kind, chain, seq, system, dataset, body FROM ledger WHERE event_id = $1 ORDER BY at, seq";
     let event = event_of(store, id).await?;
+    steps(store, &event).await
+}
+
+/// The steps of an event, oldest first.
+pub async fn steps(store: &Store, event: &str) -> Result<Vec<Step>, Error> {
+    let sql = "SELECT at, kind, chain, seq, system, dataset, body FROM ledger WHERE event_id = $1 ORDER BY at, seq";
     let mut steps = Vec::new();
-    for row in store.read(sql, &[event.as_str().into()]).await? {
+    for row in store.read(sql, &[event.into()]).await? {
         steps.push(Step {
             at: row.int(0),
             what: row.text(1),
@@ -34,7 +39,7 @@ pub async fn trace(store: &Store, id: &str) -> Result<Vec<Step>, Error> {
         });
     }
     let sql = "SELECT at, state, id, stage, subscription, system, dataset, faults FROM dead WHERE event_id = $1 ORDER BY at";
-    for row in store.read(sql, &[event.as_str().into()]).await? {
+    for row in store.read(sql, &[event.into()]).await? {
         let faults: Value = serde_json::from_str(&row.text(7)).unwrap_or(Value::Null);
         steps.push(Step {
             at: row.int(0),
@@ -49,15 +54,17 @@ pub async fn trace(store: &Store, id: &str) -> Result<Vec<Step>, Error> {
     Ok(steps)
 }
 
+/// The event behind an event, occurrence or dead-letter id, found by an index.
+pub async fn by_index(store: &Store, id: &str) -> Result<Option<String>, Error> {
+    let sql = "SELECT event_id FROM ledger WHERE event_id = $1 UNION SELECT event_id FROM dead WHERE id = $1 \
+               UNION SELECT event_id FROM dead WHERE occurrence = $1 LIMIT 1";
+    Ok(store.read(sql, &[id.into()]).await?.first().map(|row| row.text(0)))
+}
+
 /// The event behind an id of any kind.
 async fn event_of(store: &Store, id: &str) -> Result<String, Error> {
-    let direct = store.read("SELECT event_id FROM ledger WHERE event_id = $1 LIMIT 1", &[id.into()]).await?;
-    if !direct.is_empty() {
-        return Ok(id.to_owned());
-    }
-    let dead = store.read("SELECT event_id FROM dead WHERE id = $1 OR occurrence = $1 LIMIT 1", &[id.into()]).await?;
-    if let Some(row) = dead.first() {
-        return Ok(row.text(0));
+    if let Some(event) = by_index(store, id).await? {
+        return Ok(event);
     }
     // A delivery id stands in the body of its row only: a slow look-up, for the rare question.
     let sql = "SELECT event_id FROM ledger WHERE kind IN ('delivered', 'parked') AND body LIKE '%' || $1 || '%' LIMIT 1";

@@ -142,7 +142,7 @@ fn entries(item: &Item) -> Vec<Entry> {
         Fate::Dispatched(copies) => copies.iter().map(|copy| json!([copy.subscription, copy.agreement, copy.purpose])).collect(),
         _ => Vec::new(),
     };
-    let mut received = json!({ "occurrence": occurrence, "to": to(item), "persons": item.persons });
+    let mut received = json!({ "occurrence": occurrence, "to": to(item), "persons": item.persons, "division": event.division });
     if let Some(context) = Context::of(event) {
         received["trace"] = Value::String(context.trace_id().to_owned());
     }

@@ -31,8 +31,13 @@ pub(crate) struct Known {
 
 /// Identity of a source object: its newest word is kept under this.
 pub(crate) fn object_id(event: &Event) -> String {
+    object_of(&event.source, &event.dataschema, &event.subject)
+}
+
+/// The same by its parts: `/systems/<slug>`, `<dataset>/v<major>` and the source's own key.
+pub fn object_of(source: &str, dataschema: &str, subject: &str) -> String {
     let mut hash = Sha256::new();
-    for part in [event.source.as_str(), event.dataschema.as_str(), event.subject.as_str()] {
+    for part in [source, dataschema, subject] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }

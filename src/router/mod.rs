@@ -13,6 +13,8 @@ mod partition;
 mod reconcile;
 mod supervise;
 
+pub use fence::object_of;
+
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;

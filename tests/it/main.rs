@@ -10,6 +10,7 @@
 
 mod alerts;
 mod banks;
+mod browser;
 mod bus;
 mod cli;
 mod crash;

@@ -264,3 +264,13 @@ async fn a_hub_whose_store_is_gone_lives_but_is_not_ready() {
     assert_eq!(status, 200, "metrics need no store");
     assert!(metrics.contains("civilhub_dependency_up{dependency=\"store\"}"), "{metrics}");
 }
+
+/// `make soak` does it for an hour.
+#[test]
+fn a_minute_at_half_of_the_top_speed() {
+    let limits = ["--minutes", "1", "--records", "10000", "--persons", "2000", "--most-growth", "30", "-o", "json"];
+    let done = crate::support::program::expect(0, &[&["bench", "soak"], limits.as_slice()].concat());
+    let report: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!((report["gap"].as_i64(), report["offered"].as_i64()), (Some(0), report["delivered"].as_i64()), "{report}");
+    assert!(report["offered"].as_i64().unwrap() > 1_000, "{report}");
+}

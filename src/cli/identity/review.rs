@@ -138,18 +138,9 @@ fn tenths(tenths: i64) -> String {
 fn print(sides: &Sides, plain: bool) {
     let item = &sides.item;
     output::say!("Review {}: {}, {:.1} bits ({})", item.id, item.reason, item.bits, item.model);
-    let values = |side: &[crate::identity::person::Filed], field: &str| {
-        let mut values: Vec<String> =
-            side.iter().filter_map(|filed| crate::identity::person::shown(&filed.said, plain).remove(field)).collect();
-        values.sort();
-        values.dedup();
-        values.join("\n")
-    };
-    let rows = crate::identity::standard::Said::FIELDS.into_iter().map(|field| {
-        let weighed = item.fields.as_array().into_iter().flatten().find(|weighed| weighed["field"] == field);
-        let level = weighed.map_or(String::new(), |weighed| weighed["level"].as_str().unwrap_or_default().to_owned());
-        let bits = weighed.and_then(|weighed| weighed["tenths"].as_i64()).map_or(String::new(), tenths);
-        [field.to_owned(), values(&sides.person, field), values(&sides.other, field), level, bits]
+    let rows = sides.compare(plain).into_iter().map(|one| {
+        let bits = one.tenths.map_or(String::new(), tenths);
+        [one.field.to_owned(), one.person.join("\n"), one.other.join("\n"), one.level, bits]
     });
     let names = [
         item.person_key.as_str().to_owned(),

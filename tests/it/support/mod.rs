@@ -10,6 +10,7 @@ use std::{
 use tokio::process::Command;
 
 pub mod broker;
+pub mod cluster;
 pub mod collector;
 pub mod hub;
 pub mod mariadb;
@@ -17,6 +18,7 @@ pub mod postgres;
 pub mod program;
 pub mod proxy;
 pub mod sshd;
+pub mod switch;
 
 /// A name that no other test uses, on this broker or database.
 pub fn unique(what: &str) -> String {
