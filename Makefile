@@ -6,10 +6,9 @@
 # make chart      the Helm chart: lint, schema, scenarios, tests
 # make image-smoke   the last layer of the image as a chroot
 # make browser    the console in Debian's Chromium, with screenshots, and its first page over a million events
-# make failover   nodes of the broker killed and cut off, the database failed over, ten times each
 # make soak       an hour at half of the top speed: memory, descriptors, books
 # make alerts     the alert rules and their cases, with promtool
-.PHONY: demo test check fmt bench bench-identity crash servers-up servers-down chart image-smoke alerts browser failover soak
+.PHONY: demo test check fmt bench bench-identity crash servers-up servers-down chart image-smoke alerts browser soak
 
 demo:
 	cargo run -- demo
@@ -45,9 +44,6 @@ servers-down:
 # The long form of the crash tests: a kill a second or two, and a broker that is frozen for a minute.
 crash:
 	CIVILHUB_LONG=1 CIVILHUB_KILLS=$${CIVILHUB_KILLS:-500} scripts/test.sh crash::
-
-failover:
-	CIVILHUB_FAILOVERS=$${CIVILHUB_FAILOVERS:-10} CIVILHUB_SHOW=1 scripts/test.sh crash::cluster::
 
 soak:
 	cargo run --release -- bench soak --minutes $${CIVILHUB_SOAK_MINUTES:-60}
