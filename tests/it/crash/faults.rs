@@ -30,7 +30,7 @@ const PACE: Duration = Duration::from_millis(300);
 type Files = Arc<Mutex<VecDeque<PathBuf>>>;
 
 /// A running hub into which files come all the time.
-pub(super) struct Scene {
+struct Scene {
     _province: Province,
     stub: Stub,
     hub: HubFolder,
@@ -40,7 +40,7 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    pub(super) async fn start(amqp: &str, postgres: String) -> Self {
+    async fn start(amqp: &str, postgres: String) -> Self {
         let province = Province::write(PERSONS).await;
         let stub = Stub::start().await;
         let prefix = format!("{}.", unique("hub"));
@@ -57,7 +57,7 @@ impl Scene {
     }
 
     /// Hands in one more file and waits until the partner has its records and the lake grows again.
-    pub(super) async fn flows(&self, after: &str) {
+    async fn flows(&self, after: &str) {
         let file = self.files.lock().unwrap().pop_front().expect("more files");
         let batch = name(&file).replace("PAY", "").replace(".txt", "");
         let started = Instant::now();
@@ -76,17 +76,13 @@ impl Scene {
         println!("after {after}: stub {stub:?}, lake {lake:?}");
     }
 
-    pub(super) fn hub(&self) -> &HubFolder {
-        &self.hub
-    }
-
     async fn rows(&self) -> u64 {
         let counts = lake::counts(&self.hub.lake().display().to_string(), &HashMap::new()).await;
         counts.map_or(0, |counts| counts.iter().map(|(_, rows)| rows).sum())
     }
 
     /// Ends the hub in order, lets another one do the rest, and looks at everything.
-    pub(super) async fn finish(mut self) {
+    async fn finish(mut self) {
         self.feeder.abort();
         assert!(self.child.try_wait().unwrap().is_none(), "the hub has died: {}", self.hub.log_tail());
         signal("-TERM", &self.child.id().unwrap().to_string()).await;

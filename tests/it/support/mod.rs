@@ -10,7 +10,6 @@ use std::{
 use tokio::process::Command;
 
 pub mod broker;
-pub mod cluster;
 pub mod collector;
 pub mod hub;
 pub mod mariadb;
@@ -18,7 +17,6 @@ pub mod postgres;
 pub mod program;
 pub mod proxy;
 pub mod sshd;
-pub mod switch;
 
 /// A name that no other test uses, on this broker or database.
 pub fn unique(what: &str) -> String {
