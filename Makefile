@@ -6,7 +6,7 @@
 # make chart      the Helm chart: lint, schema, scenarios, tests
 # make image-smoke   the last layer of the image as a chroot
 # make alerts     the alert rules and their cases, with promtool
-.PHONY: demo test check fmt bench bench-identity crash servers-up servers-down chart image-smoke alerts flood settle
+.PHONY: demo test check fmt bench bench-identity crash servers-up servers-down chart image-smoke alerts settle
 
 demo:
 	cargo run -- demo
@@ -43,10 +43,6 @@ crash:
 # Helm and the schemas of Kubernetes are fetched once into a folder of the user's cache.
 chart:
 	scripts/chart.sh
-
-# A flood of reports beside 560,000 rows on RabbitMQ and PostgreSQL; prints the latency from report to view.
-flood:
-	CIVILHUB_LONG=1 scripts/test.sh disaster::the_province -- --nocapture
 
 # Settlements at 200 a second for five minutes while the desk is killed twenty times.
 settle:

@@ -15,7 +15,6 @@ mod crash;
 mod daytwo;
 mod deliver;
 mod demo;
-mod disaster;
 mod doctor;
 mod hostile;
 mod identity;
