@@ -10,7 +10,7 @@
 # make browser    the console in Debian's Chromium, with screenshots, and its first page over a million events
 # make soak       an hour at half of the top speed: memory, descriptors, books
 # make alerts     the alert rules and their cases, with promtool
-.PHONY: demo test check fmt bench bench-identity crash servers-up servers-down chart image-smoke alerts schemathesis verifications exchange-kills flood settle browser soak
+.PHONY: demo test check fmt bench bench-identity crash servers-up servers-down chart image-smoke alerts schemathesis verifications exchange-kills settle browser soak
 
 demo:
 	cargo run -- demo
@@ -53,10 +53,6 @@ soak:
 # Helm and the schemas of Kubernetes are fetched once into a folder of the user's cache.
 chart:
 	scripts/chart.sh
-
-# A flood of reports beside 560,000 rows on RabbitMQ and PostgreSQL; prints the latency from report to view.
-flood:
-	CIVILHUB_LONG=1 scripts/test.sh disaster::the_province -- --nocapture
 
 # Settlements at 200 a second for five minutes while the desk is killed twenty times.
 settle:

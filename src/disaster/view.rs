@@ -4,7 +4,10 @@
 //! not follow the last is refused until the missing ones are there, and so is one whose figures are older than those
 //! before it. What a county or prefecture typed counts only as long as no place below it has reported.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use rust_decimal::Decimal;
 use serde::Serialize;
@@ -82,6 +85,12 @@ pub struct Line {
     pub totals: BTreeMap<String, Value>,
 }
 
+/// Codes of all townships.
+static TOWNSHIPS: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let townships = division::all().into_iter().filter(|division| division.level == 4);
+    townships.map(|division| format!("{:012}", division.code)).collect()
+});
+
 /// The figures of one place that count.
 #[derive(Debug, Clone)]
 struct Counted<'a> {
@@ -94,12 +103,7 @@ pub fn roll_up(event_no: &str, reports: &[Report], of: &str, at: i64) -> View {
     let mut places = Places::default();
     let below: Vec<&Report> = reports.iter().filter(|report| report.division.starts_with(stem(of))).collect();
     let counted = without_proxies(newest(&below, at, &mut places));
-    let townships: Vec<String> = division::all()
-        .iter()
-        .filter(|division| division.level == 4)
-        .map(|division| format!("{:012}", division.code))
-        .filter(|code| code.starts_with(stem(of)))
-        .collect();
+    let townships: Vec<&String> = TOWNSHIPS.iter().filter(|code| code.starts_with(stem(of))).collect();
     note_missing(&counted, &townships, at, &mut places);
     let (totals, not_stated) = sum(&counted);
     View {
@@ -179,12 +183,12 @@ fn without_proxies(mut counted: BTreeMap<String, Counted<'_>>) -> BTreeMap<Strin
     counted
 }
 
-fn note_missing(counted: &BTreeMap<String, Counted<'_>>, townships: &[String], at: i64, places: &mut Places) {
+fn note_missing(counted: &BTreeMap<String, Counted<'_>>, townships: &[&String], at: i64, places: &mut Places) {
     places.townships = townships.len();
     places.counted = counted.len();
     let counties: BTreeSet<&str> = counted.keys().filter(|place| level(place) == 4).filter_map(|place| place.get(..6)).collect();
-    let silent = townships.iter().filter(|code| counties.contains(&code[..6]) && !counted.contains_key(*code));
-    places.silent = silent.cloned().collect();
+    let silent = townships.iter().filter(|code| counties.contains(&code[..6]) && !counted.contains_key(**code));
+    places.silent = silent.map(|code| (*code).clone()).collect();
     for (place, Counted { report, .. }) in counted {
         if due::is_stale(&report.report_type, &report.hazard, report.as_of, at) {
             places.stale.push(place.clone());

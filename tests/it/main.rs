@@ -17,7 +17,6 @@ mod crash;
 mod daytwo;
 mod deliver;
 mod demo;
-mod disaster;
 mod doctor;
 mod hostile;
 mod identity;
