@@ -450,6 +450,7 @@ fn a_newcomer_follows_the_page() {
 fn department(dir: &Path, program: &Path, certificate: &Value) {
     let partners = dir.join("partners");
     std::fs::create_dir(&partners).unwrap();
+    std::fs::create_dir(dir.join("adapters")).unwrap();
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/partners/bank-icbc.toml")).unwrap();
     let text = format!("conformance = {}\n{text}", certificate["signed_by"]);
     std::fs::write(partners.join("bank-icbc.toml"), text).unwrap();

@@ -70,7 +70,7 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
         Command::Add { partner, .. } | Command::List { partner, .. } | Command::Retire { partner, .. } => partner.clone(),
     };
     let plans = plans(&config)?;
-    let Some(known) = plans.agreements.partner(&partner) else { return Err(no_such_partner(&partner, &plans).into()) };
+    let Some(known) = plans.agreements.partner(&partner) else { return Err(no_such_partner(&partner, &plans.agreements).into()) };
     match args.command {
         Command::Add { public, certificate, format, .. } => {
             let text = fs::read_to_string(&public).unwrap_or(public);

@@ -15,6 +15,7 @@ use super::{Global, output};
 use crate::{
     config::{Config, keys::Keys},
     error::{Code, Fault, Faults},
+    govern::Agreements,
     hub::{Plans, Secrets},
 };
 
@@ -89,8 +90,8 @@ fn plans(config: &Config) -> anyhow::Result<Plans> {
     Ok(Plans::load(config, &keys, Secrets::Optional).map_err(Faults)?)
 }
 
-fn no_such_partner(name: &str, plans: &Plans) -> Fault {
-    let known: Vec<&str> = plans.agreements.partners().iter().map(|partner| partner.slug.as_str()).collect();
+fn no_such_partner(name: &str, agreements: &Agreements) -> Fault {
+    let known: Vec<&str> = agreements.partners().iter().map(|partner| partner.slug.as_str()).collect();
     let fault = Fault::new(NO_SUCH_PARTNER, format!("there is no partner `{name}`"));
     match crate::config::nearest(name, known.iter()) {
         Some(near) => fault.hint(format!("did you mean `{near}`?")),

@@ -81,7 +81,7 @@ async fn prepare(config: &mut Config, args: &Args) -> anyhow::Result<()> {
     config.paths.adapters = adapters;
     let plans = Plans::load(config, &crate::config::keys::Keys::dry_run(), Secrets::Optional).map_err(Faults)?;
     if plans.agreements.partner(&args.partner).is_none() {
-        return Err(no_such_partner(&args.partner, &plans).into());
+        return Err(no_such_partner(&args.partner, &plans.agreements).into());
     }
     for entry in std::fs::read_dir(&config.paths.partners).map_err(|error| failed(&error))?.flatten() {
         let mut text = std::fs::read_to_string(entry.path()).map_err(|error| failed(&error))?;

@@ -149,5 +149,5 @@ pub fn balance(bank: &str, number: &str) -> String {
 
 /// The persons about whom a mistaken bank answers for somebody else: one in four.
 pub fn is_mistaken(number: &str) -> bool {
-    number.bytes().map(u64::from).sum::<u64>() % 4 == 0
+    number.bytes().map(u64::from).sum::<u64>().is_multiple_of(4)
 }

@@ -149,7 +149,7 @@ fn number(place: usize, digits: usize) -> String {
 
 /// The persons of one household; every tenth person has a number that forces an outcome.
 pub fn household(place: usize) -> (Authorisation, Request) {
-    let persons = 1 + usize::from(place % 3 == 0);
+    let persons = 1 + usize::from(place.is_multiple_of(3));
     let members: Vec<Value> = (0..persons)
         .map(|n| {
             let person = place * 2 + n;
