@@ -11,7 +11,7 @@ import yaml
 CHART = Path(__file__).resolve().parent.parent
 SOURCES = CHART.parent.parent
 SCENARIOS = sorted(path.stem for path in (CHART / "ci").glob("*.yaml"))
-ROLES = ("adapters", "router", "deliver", "api")
+ROLES = ("adapters", "router", "deliver", "exchange", "api")
 
 
 @functools.cache

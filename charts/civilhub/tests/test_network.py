@@ -45,14 +45,14 @@ class Network(unittest.TestCase):
                         self.assertTrue(rule.get("ports"), f"{scenario}: {name}: a rule without ports")
                         self.assertNotIn("0.0.0.0/0", str(rule))
 
-    def test_only_deliver_reaches_partners_and_only_adapters_reach_systems(self):
+    def test_deliver_and_exchange_reach_partners_and_only_adapters_reach_systems(self):
         out = reach(render("production"), "egress", "to")
         holds = lambda text: sorted(name for name, peers in out.items() if any(text in peer for peer, _ in peers))
-        self.assertEqual(holds("10.1.0.0/16"), ["deliver"])
+        self.assertEqual(holds("10.1.0.0/16"), ["deliver", "exchange"])
         self.assertEqual(holds("10.2.4.17/32"), ["adapters"])
         self.assertEqual(holds("10.2.7.0/28"), ["adapters"])
         self.assertTrue(holds("tracing"))
-        self.assertEqual(holds("10.2.1.0/28"), ["adapters", "api", "deliver", "migrate", "router", "test"], "the database")
+        self.assertEqual(holds("10.2.1.0/28"), ["adapters", "api", "deliver", "exchange", "migrate", "router", "test"], "the database")
 
     def test_the_exchange_reaches_partners_too(self):
         out = reach(render("production", sets=["exchange.enabled=true"]), "egress", "to")
@@ -65,7 +65,7 @@ class Network(unittest.TestCase):
         self.assertEqual(holds("10.3.0.0/24"), ["api"])
         self.assertEqual(holds("10.2.9.0/24"), ["adapters"])
         self.assertEqual(holds("ingress-nginx"), ["adapters", "api"])
-        self.assertEqual(holds("monitoring"), ["adapters", "api", "deliver", "router"])
+        self.assertEqual(holds("monitoring"), ["adapters", "api", "deliver", "exchange", "router"])
 
     def test_one_policy_per_partner_and_direction(self):
         names = [name for name in of_kind(render("production"), "NetworkPolicy") if "-partner-" in name]

@@ -94,7 +94,7 @@ class Secrets(unittest.TestCase):
         self.assertEqual(seen["api"], core | {"DISASTER_REPORT_SECRET"})
         self.assertIn("URBAN_DIBAO_URL", seen["adapters"])
         sftp = {role: "system-secrets" in str(container(render("custom-adapters"), role)) for role in ROLES}
-        self.assertEqual(sftp, {"adapters": True, "router": False, "deliver": False, "api": False})
+        self.assertEqual(sftp, {"adapters": True, "router": False, "deliver": False, "exchange": False, "api": False})
 
     def test_every_credential_has_a_secret_and_a_key(self):
         env = {e["name"]: e["valueFrom"]["secretKeyRef"] for e in container(render("existing-broker"), "router")["env"] if "valueFrom" in e}
