@@ -5,8 +5,10 @@
 # make bench-identity   linking of people beside Splink
 # make chart      the Helm chart: lint, schema, scenarios, tests
 # make image-smoke   the last layer of the image as a chroot
+# make schemathesis  the partner API against its own description
+# make verifications, make exchange-kills   the long forms of the verification tests
 # make alerts     the alert rules and their cases, with promtool
-.PHONY: demo test check fmt bench bench-identity crash servers-up servers-down chart image-smoke alerts
+.PHONY: demo test check fmt bench bench-identity crash servers-up servers-down chart image-smoke alerts schemathesis verifications exchange-kills
 
 demo:
 	cargo run -- demo
@@ -53,3 +55,13 @@ bench-identity:
 	CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo build --bin civilhub
 	$${CIVILHUB_BIN:-target/debug/civilhub} bench identity --records $${CIVILHUB_RECORDS:-100000} --write $${CIVILHUB_PEOPLE:-/tmp/civilhub-people}
 	$${PYTHON:-python3} scripts/bench_identity.py $${CIVILHUB_PEOPLE:-/tmp/civilhub-people} $${CIVILHUB_BIN:-target/debug/civilhub}
+
+# Schemathesis is fetched once into a folder of the user's cache.
+schemathesis:
+	scripts/schemathesis.sh
+
+verifications:
+	CIVILHUB_VERIFICATIONS=$${CIVILHUB_VERIFICATIONS:-10000} scripts/test.sh banks::every_household
+
+exchange-kills:
+	CIVILHUB_EXCHANGE_KILLS=$${CIVILHUB_EXCHANGE_KILLS:-100} scripts/test.sh banks::kills

@@ -4,6 +4,7 @@
 pub mod indexing;
 pub mod linking;
 pub mod meter;
+pub mod partners;
 pub mod people;
 pub mod pipeline;
 pub mod relay;

@@ -1,4 +1,4 @@
-//! `civilhub bench pipeline|identity|settle`
+//! `civilhub bench pipeline|identity|settle|partners`
 
 use std::{path::Path, process::ExitCode, sync::Arc};
 
@@ -25,6 +25,8 @@ enum Command {
     Identity(super::identity::bench::Args),
     /// The settlement desk: two hospitals race for every cap.
     Settle(super::settle::bench::Args),
+    /// Signed requests to the partner API, and verifications over the 17 simulated banks.
+    Partners(super::bench_partners::Args),
     /// The two-hop road of a record, beside a bare relay with the same hops and confirms.
     Pipeline {
         #[arg(long, default_value_t = 50_000)]
@@ -56,6 +58,7 @@ struct Pair {
 pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode> {
     let (records, persons, amqp, store, format) = match args.command {
         Command::Identity(args) => return super::identity::bench::run(&args).await,
+        Command::Partners(args) => return super::bench_partners::run(global, &args).await,
         Command::Settle(args) => return super::settle::bench::run(global, &args).await,
         Command::Pipeline { records, persons, amqp, store, format } => (records, persons, amqp, store, format),
     };

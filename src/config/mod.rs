@@ -35,6 +35,7 @@ pub struct Config {
     pub paths: Paths,
     pub keys: KeyFile,
     pub router: Router,
+    pub exchange: Exchange,
     pub log: Log,
     pub traces: Traces,
     #[serde(default)]
@@ -110,6 +111,12 @@ pub struct KeyFile {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub struct Exchange {
+    pub detail_days: u16,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Router {
     pub batch: usize,
     #[serde(deserialize_with = "duration")]
@@ -173,6 +180,7 @@ impl Config {
             (self.bus.kind == BusKind::Rabbitmq && self.bus.url.is_empty(), "bus.url", "amqp://user:password@host:5672/vhost"),
             (self.lake.batch == 0, "lake.batch", "1 or more"),
             (self.router.batch == 0, "router.batch", "1 or more"),
+            (self.exchange.detail_days == 0, "exchange.detail_days", "at least 1"),
             (!(0.0..=1.0).contains(&self.traces.share), "traces.share", "0 to 1"),
         ];
         let wrong = rules.into_iter().filter(|(wrong, ..)| *wrong);

@@ -1,5 +1,7 @@
 //! Taking an answer: it must belong to a query, be about the person asked for, and not contradict an earlier one.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -11,8 +13,8 @@ use crate::{
     clock,
     domain::money,
     error::Fault,
-    ledger::Kind,
-    store::{Arg, Error},
+    ledger::{Entry, Kind},
+    store::{Arg, Error, Tx},
 };
 
 /// One account of an answer.
@@ -65,79 +67,146 @@ pub enum Taken {
 
 /// Takes an answer of a provider.
 pub async fn take(books: &Books, provider: &str, value: &Value) -> Result<Taken, Error> {
+    let taken = take_all(books, provider, std::slice::from_ref(value)).await?;
+    taken.into_iter().next().ok_or_else(|| Error::Failed("an answer was lost".to_owned()))
+}
+
+/// Takes answers of one provider in one transaction; what became of each, in their order.
+pub async fn take_all(books: &Books, provider: &str, values: &[Value]) -> Result<Vec<Taken>, Error> {
+    if values.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut tries = 1;
     loop {
-        match try_take(books, provider, value).await {
+        match try_take(books, provider, values).await {
             Err(_) if tries < TRIES => tries += 1,
             done => return done,
         }
     }
 }
 
-async fn try_take(books: &Books, provider: &str, value: &Value) -> Result<Taken, Error> {
-    let number = value["query_no"].as_str().unwrap_or_default().to_owned();
-    let mut tx = books.store.begin().await?;
-    let sql = "SELECT q.request_no, q.member, q.state, q.answer, v.members FROM verification_query q JOIN verification v ON v.request_no = q.request_no \
-               WHERE q.query_no = $1 AND q.provider = $2";
-    let rows = tx.read(sql, &[number.as_str().into(), provider.into()]).await?;
-    // An answer to nothing is told to its sender; without a number of ours there is nothing to keep in the ledger.
-    let Some(row) = rows.first() else {
-        return Ok(Taken::Refused(
-            Fault::new(BAD_ANSWER, "the answer belongs to no query to this provider").at_pointer("/query_no"),
-        ));
-    };
-    let (request_no, state) = (row.text(0), row.text(2));
-    let subjects: Vec<Subject> = books.open(&row.text(4))?;
-    let asked = usize::try_from(row.int(1)).ok().and_then(|member| subjects.get(member));
-    let before = row.text(3);
-    let refusal = match read(value) {
-        Err(fault) => Some(fault),
-        Ok(answer) if asked != Some(&answer.subject) => {
-            Some(Fault::new(WRONG_SUBJECT, "the answer is about another person").at_pointer("/subject"))
-        }
-        Ok(answer) if state == "ANSWERED" => {
-            let known: Answer = books.open(&before)?;
-            if known == answer {
-                return Ok(Taken::Known);
-            }
-            Some(Fault::new(SECOND_ANSWER, "a second answer differs from the first"))
-        }
-        Ok(_) if state == "CANCELLED" => Some(Fault::new(BAD_ANSWER, "the query was cancelled: the answer is not kept")),
-        Ok(_) => None,
-    };
-    if let Some(fault) = refusal {
-        return refuse(books, tx, &number, provider, fault, state == "ANSWERED").await;
-    }
-    let answer = read(value).map_err(|_| Error::Failed("an answer changed while it was read".to_owned()))?;
-    let sql = "UPDATE verification_query SET state = 'ANSWERED', outcome = $2, answer = $3, fault = '', answered_at = $4 WHERE query_no = $1";
-    let args: [Arg; 4] =
-        [number.as_str().into(), answer.outcome.as_str().into(), books.seal(&answer).into(), clock::millis().into()];
-    tx.execute(sql, &args).await?;
-    let body = json!({ "request": request_no, "provider": provider, "outcome": answer.outcome, "late": state == "EXPIRED" });
-    books.note(&mut tx, vec![entry(Kind::Answered, &number, body)]).await?;
-    tx.commit().await?;
-    Ok(Taken::New { request_no })
+/// A query as it is known before an answer.
+struct Query {
+    request_no: String,
+    state: String,
+    asked: Option<Subject>,
+    answer: Option<Answer>,
 }
 
-/// Notes a refused answer. The query counts as failed until a right answer comes; an answer that is there already stays.
-async fn refuse(
-    books: &Books,
-    mut tx: crate::store::Tx,
-    number: &str,
-    provider: &str,
-    fault: Fault,
-    answered: bool,
-) -> Result<Taken, Error> {
-    if !answered {
-        let sql = "UPDATE verification_query SET state = 'FAILED', fault = $2 WHERE query_no = $1 AND state <> 'CANCELLED'";
-        tx.execute(sql, &[number.into(), fault.code.to_string().into()]).await?;
+/// What a transaction writes.
+#[derive(Default)]
+struct Work {
+    answered: Vec<Value>,
+    failed: Vec<Value>,
+    requests: Vec<Value>,
+    rows: Vec<Entry>,
+}
+
+async fn try_take(books: &Books, provider: &str, values: &[Value]) -> Result<Vec<Taken>, Error> {
+    let mut tx = books.store.begin().await?;
+    let mut queries = known(books, &mut tx, provider, values).await?;
+    let (mut taken, mut work) = (Vec::with_capacity(values.len()), Work::default());
+    for value in values {
+        let number = value["query_no"].as_str().unwrap_or_default();
+        taken.push(match queries.get_mut(number) {
+            Some(query) => one(books, &mut work, provider, query, number, value),
+            // An answer to nothing is told to its sender; without a number of ours there is nothing to keep in the ledger.
+            None => {
+                Taken::Refused(Fault::new(BAD_ANSWER, "the answer belongs to no query to this provider").at_pointer("/query_no"))
+            }
+        });
     }
-    let body = json!({ "provider": provider, "code": fault.code });
-    books.note(&mut tx, vec![entry(Kind::Refused, number, body)]).await?;
-    tx.commit().await?;
-    // The alarm: a bank that speaks of the wrong person may have shown it to others too.
-    tracing::error!(code = %fault.code, "an answer of a provider was refused");
-    Ok(Taken::Refused(fault))
+    if !work.rows.is_empty() {
+        write(&mut tx, &work).await?;
+        books.note(&mut tx, work.rows).await?;
+        tx.commit().await?;
+    }
+    for fault in taken.iter().filter_map(|taken| if let Taken::Refused(fault) = taken { Some(fault) } else { None }) {
+        // The alarm: a bank that speaks of the wrong person may have shown it to others too.
+        tracing::error!(code = %fault.code, "an answer of a provider was refused");
+    }
+    Ok(taken)
+}
+
+async fn known(books: &Books, tx: &mut Tx, provider: &str, values: &[Value]) -> Result<BTreeMap<String, Query>, Error> {
+    let sql = "SELECT q.query_no, q.request_no, q.member, q.state, q.answer, v.members, v.state FROM verification_query q \
+               JOIN verification v ON v.request_no = q.request_no \
+               WHERE q.provider = $2 AND q.query_no IN (SELECT value ->> 0 FROM {rows})";
+    let numbers: Vec<Value> = values.iter().map(|value| json!([value["query_no"].as_str().unwrap_or_default()])).collect();
+    let mut queries = BTreeMap::new();
+    for row in tx.read(sql, &[Value::Array(numbers).to_string().into(), provider.into()]).await? {
+        let closed = row.text(6) == "CLOSED";
+        let mut subjects: Vec<Subject> = if closed { Vec::new() } else { books.open(&row.text(5))? };
+        let asked = usize::try_from(row.int(2)).ok().filter(|member| *member < subjects.len());
+        let query = Query {
+            request_no: row.text(1),
+            asked: asked.map(|member| subjects.swap_remove(member)),
+            answer: if row.text(4).is_empty() { None } else { Some(books.open(&row.text(4))?) },
+            state: if closed { "CANCELLED".to_owned() } else { row.text(3) },
+        };
+        queries.insert(row.text(0), query);
+    }
+    Ok(queries)
+}
+
+/// Judges one answer and notes what is to be written.
+fn one(books: &Books, work: &mut Work, provider: &str, query: &mut Query, number: &str, value: &Value) -> Taken {
+    let answer = match read(value) {
+        Err(fault) => Err(fault),
+        Ok(_) if query.state == "CANCELLED" => Err(Fault::new(BAD_ANSWER, "the query was taken back, or its request is closed")),
+        Ok(answer) if query.asked.as_ref() != Some(&answer.subject) => {
+            Err(Fault::new(WRONG_SUBJECT, "the answer is about another person").at_pointer("/subject"))
+        }
+        Ok(answer) if query.state == "ANSWERED" => {
+            if query.answer.as_ref() == Some(&answer) {
+                return Taken::Known;
+            }
+            Err(Fault::new(SECOND_ANSWER, "a second answer differs from the first"))
+        }
+        Ok(answer) => Ok(answer),
+    };
+    match answer {
+        Err(fault) => {
+            // The query counts as failed until a right answer comes; an answer that is there already stays.
+            if query.state != "ANSWERED" && query.state != "CANCELLED" {
+                work.failed.push(json!([number, fault.code]));
+                "FAILED".clone_into(&mut query.state);
+            }
+            work.rows.push(entry(Kind::Refused, number, json!({ "provider": provider, "code": fault.code })));
+            Taken::Refused(fault)
+        }
+        Ok(answer) => {
+            work.failed.retain(|row| row[0] != number);
+            work.answered.push(json!([number, answer.outcome, books.seal(&answer)]));
+            work.requests.push(json!([query.request_no]));
+            let body = json!({ "request": query.request_no, "provider": provider, "outcome": answer.outcome, "late": query.state == "EXPIRED" });
+            work.rows.push(entry(Kind::Answered, number, body));
+            "ANSWERED".clone_into(&mut query.state);
+            query.answer = Some(answer);
+            Taken::New { request_no: query.request_no.clone() }
+        }
+    }
+}
+
+async fn write(tx: &mut Tx, work: &Work) -> Result<(), Error> {
+    let rows = |rows: &[Value]| Arg::from(Value::Array(rows.to_vec()).to_string());
+    let sql = "UPDATE verification_query SET state = 'ANSWERED', outcome = r.outcome, answer = r.sealed, fault = '', answered_at = $2 \
+               FROM (SELECT value ->> 0 AS number, value ->> 1 AS outcome, value ->> 2 AS sealed FROM {rows}) AS r WHERE query_no = r.number";
+    if !work.answered.is_empty() {
+        tx.execute(sql, &[rows(&work.answered), clock::millis().into()]).await?;
+    }
+    let sql = "UPDATE verification_query SET state = 'FAILED', fault = r.code \
+               FROM (SELECT value ->> 0 AS number, value ->> 1 AS code FROM {rows}) AS r WHERE query_no = r.number";
+    if !work.failed.is_empty() {
+        tx.execute(sql, &[rows(&work.failed)]).await?;
+    }
+    // A late answer opens its request again: the next report is due.
+    let sql =
+        "UPDATE verification SET state = 'OPEN' WHERE state = 'REPORTED' AND request_no IN (SELECT value ->> 0 FROM {rows})";
+    if !work.requests.is_empty() {
+        tx.execute(sql, &[rows(&work.requests)]).await?;
+    }
+    Ok(())
 }
 
 /// Reads an answer; account numbers are cut to their tails at once.

@@ -6,7 +6,7 @@ use crate::{
     clock,
     config::keys::Keys,
     ledger::{Entry, Kind, chain::Chain},
-    store::{Error, Store, Tx},
+    store::{Backend, Error, Store, Tx},
 };
 
 /// The chain of all exchanges.
@@ -25,6 +25,10 @@ pub struct Books {
 impl Books {
     /// Appends rows inside the transaction of the work that they prove.
     pub async fn note(&self, tx: &mut Tx, rows: Vec<Entry>) -> Result<(), Error> {
+        // With PostgreSQL writers come side by side: each waits here for the one before it, instead of failing at its commit.
+        if tx.backend() == Backend::Postgres {
+            tx.read("SELECT seq FROM ledger_head WHERE chain = $1 FOR UPDATE", &[CHAIN.into()]).await?;
+        }
         let mut chain = Chain::open(&self.store, CHAIN, std::sync::Arc::clone(&self.keys.ledger)).await?;
         chain.append(tx, &rows).await
     }

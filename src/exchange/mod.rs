@@ -2,8 +2,8 @@
 //! banks, under its authorisation.
 //!
 //! [`authorisation`] is the store of what households have signed, [`request`] decides whether a question may be asked and fans
-//! it out into one query per person and provider, [`drive`] sends them and watches the deadlines, [`answer`] takes what comes
-//! back, [`report`] makes a report of it. Transports are outside, behind [`Provider`].
+//! it out into one query per person and provider, [`due`] finds those that may leave, [`drive`] sends them and watches the
+//! deadlines ([`files`] for banks that take files), [`answer`] takes what comes back, [`report`] makes a report of it. Transports are outside, behind [`Provider`].
 //!
 //! Invariants: no query leaves before the authorisation was found good in the same pass; a refusal is one row in the ledger and
 //! no packet; a query keeps its number however often it is sent; a report is issued once for one state of the answers.
@@ -12,6 +12,8 @@ pub mod answer;
 pub mod authorisation;
 pub mod book;
 pub mod drive;
+pub mod due;
+pub mod files;
 pub mod report;
 pub mod request;
 #[cfg(test)]
@@ -90,6 +92,11 @@ pub trait Provider: Send + Sync {
     /// Hands over one query. The record of the event has five fields and nothing else; a transport that calls the provider
     /// sends the record alone. Seeing a query number twice must have one effect.
     async fn ask(&self, query: &Event) -> Reply;
+
+    /// The folder of a provider that is asked by files; then it is never asked one by one.
+    fn folder(&self) -> Option<&dyn files::DropBox> {
+        None
+    }
 }
 
 /// A provider of the list of banks.

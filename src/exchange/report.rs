@@ -21,7 +21,7 @@ const STANDARDS: u32 = 24;
 
 /// Issues the reports of all requests whose queries have ended and whose answers no report has yet.
 pub async fn issue_due(books: &Books) -> Result<usize, Error> {
-    let sql = "SELECT v.request_no, v.version FROM verification v WHERE v.state <> 'REFUSED' \
+    let sql = "SELECT v.request_no, v.version FROM verification v WHERE v.state = 'OPEN' \
                AND NOT EXISTS (SELECT 1 FROM verification_query q WHERE q.request_no = v.request_no AND q.state IN ('CREATED', 'SENT', 'ACKED')) \
                AND (v.version = 0 OR (SELECT COUNT(*) FROM verification_query q WHERE q.request_no = v.request_no AND q.state = 'ANSWERED') \
                     <> (SELECT r.answered FROM verification_report r WHERE r.request_no = v.request_no AND r.version = v.version))";
@@ -185,6 +185,30 @@ fn discrepancies(found: &Found, told: &Value) -> Vec<Value> {
         }
     }
     list
+}
+
+/// Destroys what is kept beside reports whose time is over: answers, persons, declarations. The reports stay.
+pub async fn destroy(books: &Books, now: i64, days: u16) -> Result<usize, Error> {
+    let before = now - i64::from(days) * 86_400_000;
+    let sql = "SELECT v.request_no FROM verification v JOIN verification_report r ON r.request_no = v.request_no AND r.version = v.version \
+               WHERE v.state = 'REPORTED' AND r.at < $1 ORDER BY r.at LIMIT 500";
+    let due = books.store.read(sql, &[before.into()]).await?;
+    if due.is_empty() {
+        return Ok(0);
+    }
+    let names = Value::Array(due.iter().map(|row| json!([row.text(0)])).collect()).to_string();
+    let mut tx = books.store.begin().await?;
+    // One whose report is being made again at this moment is open and stays.
+    let sql = "UPDATE verification SET state = 'CLOSED', members = '', declared = '' WHERE state = 'REPORTED' \
+               AND request_no IN (SELECT value ->> 0 FROM {rows}) RETURNING request_no";
+    let closed = tx.read(sql, &[names.into()]).await?;
+    let names = Value::Array(closed.iter().map(|row| json!([row.text(0)])).collect()).to_string();
+    let sql = "UPDATE verification_query SET answer = '' WHERE request_no IN (SELECT value ->> 0 FROM {rows})";
+    tx.execute(sql, &[names.into()]).await?;
+    let rows = closed.iter().map(|row| entry(Kind::Destroyed, &row.text(0), json!({ "days": days }))).collect();
+    books.note(&mut tx, rows).await?;
+    tx.commit().await?;
+    Ok(closed.len())
 }
 
 /// The newest report of a request, or one version of it.

@@ -257,7 +257,12 @@ pub fn due(transport: &str, today: Date, now: i64) -> i64 {
     if !transport.starts_with("sftp") {
         return now + ONLINE_HOURS * 3_600_000;
     }
-    let last = clock::iso_date(add_workdays(today, BATCH_WORKDAYS));
+    after_workdays(BATCH_WORKDAYS, today, now)
+}
+
+/// The close of the workday that is so many after today, in milliseconds.
+pub fn after_workdays(count: u32, today: Date, now: i64) -> i64 {
+    let last = clock::iso_date(add_workdays(today, count));
     let text = format!("{last}T{CLOSING}");
     let moment = OffsetDateTime::parse(&text, &time::format_description::well_known::Rfc3339);
     moment.map_or(now, |moment| moment.unix_timestamp() * 1000)

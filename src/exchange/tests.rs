@@ -264,6 +264,29 @@ async fn who_does_not_answer_is_named_and_a_late_answer_makes_the_next_report() 
 }
 
 #[tokio::test]
+async fn details_are_destroyed_when_their_time_is_over_and_the_report_stays() {
+    let desk = desk().await;
+    authorisation::put(&desk.books, &paper(json!({}))).await.unwrap().unwrap();
+    begin(&desk.books, &ask(json!({})), "operator").await.unwrap();
+    let street = Street::new(&[("JLBANK", found)]);
+    pass(&desk.books, &desk.agreements, &street.providers(), clock::millis()).await.unwrap();
+    let day = 86_400_000;
+    assert_eq!(report::destroy(&desk.books, clock::millis() + 89 * day, 90).await.unwrap(), 0);
+    assert_eq!(report::destroy(&desk.books, clock::millis() + 91 * day, 90).await.unwrap(), 1);
+    assert_eq!(report::destroy(&desk.books, clock::millis() + 91 * day, 90).await.unwrap(), 0);
+    let left = "SELECT q.request_no FROM verification_query q JOIN verification v ON v.request_no = q.request_no WHERE q.answer <> '' OR v.members <> ''";
+    assert!(desk.books.store.read(left, &[]).await.unwrap().is_empty());
+    let report = report::newest(&desk.books, "HD1").await.unwrap().unwrap();
+    assert_eq!((&report["total"], rows(&desk.books, "destroyed").await), (&json!("1200.50"), 1));
+    let query = street.banks["ICBC"].asked.lock().unwrap()[0].data.record.clone();
+    let Reply::Answer(again) = none(&query) else { panic!() };
+    assert!(
+        matches!(answer::take(&desk.books, "ICBC", &again).await.unwrap(), Taken::Refused(fault) if fault.code == BAD_ANSWER)
+    );
+    assert_eq!(pass(&desk.books, &desk.agreements, &street.providers(), clock::millis()).await.unwrap(), Default::default());
+}
+
+#[tokio::test]
 async fn an_answer_about_somebody_else_is_refused_and_no_bank_answers_for_another() {
     let desk = desk().await;
     authorisation::put(&desk.books, &paper(json!({}))).await.unwrap().unwrap();

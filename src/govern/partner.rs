@@ -27,6 +27,8 @@ pub struct Partner {
     pub query: Option<QueryEndpoint>,
     /// What it may ask the hub to do, such as `verification`.
     pub may: Vec<String>,
+    /// Public key of the sandbox whose certificate a new key of the partner needs.
+    pub conformance: Option<String>,
     /// Deliveries per second; `None` for no limit.
     pub rate_per_second: Option<NonZeroU32>,
     /// In file order: the first that applies to an event decides.
@@ -36,7 +38,16 @@ pub struct Partner {
 /// Where a provider takes queries.
 #[derive(Debug, Clone)]
 pub struct QueryEndpoint {
+    /// `https:` (and `http:` on loopback), or a folder for files: `file:`, `sftp:`.
     pub url: String,
+    /// `json`, `xml`, `csv` or `fixed`, where it is not what the list of banks says.
+    pub format: Option<String>,
+    /// For a folder on an SFTP server: the file of our secret key, and the host key that the server must show.
+    pub sftp: Option<(PathBuf, String)>,
+    /// The bank's public key: then its files must be signed by it.
+    pub public_key: Option<String>,
+    /// How often a folder on an SFTP server is looked at.
+    pub every: Duration,
     pub allow: Vec<Network>,
     pub timeout: Duration,
 }

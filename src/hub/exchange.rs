@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Hub;
+use super::{Hub, boxes, query_xml};
 use crate::{
     clock,
     deliver::{
@@ -21,10 +21,10 @@ use crate::{
     envelope::{DeliveryId, Event, SubscriptionId},
     error::Fault,
     exchange::{
-        Provider, Reply, UNAVAILABLE, banks,
+        Bank, Provider, Reply, UNAVAILABLE, banks,
         book::Books,
         drive::{self, Providers},
-        partner_of,
+        partner_of, report,
     },
     govern::partner::{QueryEndpoint, Signing},
 };
@@ -52,10 +52,10 @@ impl Hub {
             let slug = partner_of(&bank.code);
             let Some(partner) = self.agreements.partner(&slug) else { continue };
             let provider: Arc<dyn Provider> = match &partner.query {
-                Some(endpoint) => match called(self, &slug, endpoint) {
-                    Ok(called) => Arc::new(called),
-                    Err(fault) => {
-                        faults.push(fault);
+                Some(endpoint) => match open(self, &bank, &slug, endpoint) {
+                    Ok(provider) => provider,
+                    Err(more) => {
+                        faults.extend(more.into_iter().map(|fault| fault.in_file(format!("{slug}.toml"))));
                         continue;
                     }
                 },
@@ -79,6 +79,9 @@ pub(super) async fn run(hub: Arc<Hub>, providers: Providers, cancel: Cancellatio
         if let Err(error) = drive::house(&books, clock::millis()).await {
             tracing::warn!(code = %error.fault().code, "the reports of the exchange are tried again");
         }
+        if let Err(error) = report::destroy(&books, clock::millis(), hub.config.exchange.detail_days).await {
+            tracing::warn!(code = %error.fault().code, "details whose time is over are destroyed later");
+        }
         pause(&cancel).await;
     }
     while lanes.join_next().await.is_some() {}
@@ -89,7 +92,7 @@ async fn lane(hub: Arc<Hub>, code: String, provider: Option<Arc<dyn Provider>>, 
     while !cancel.is_cancelled() {
         match drive::lane(&books, &hub.agreements, &code, provider.clone(), clock::millis()).await {
             // There may be more.
-            Ok((sent, ..)) if sent > 0 => {}
+            Ok(counts) if counts.sent + counts.answered > 0 => {}
             Ok(_) => pause(&cancel).await,
             Err(error) => {
                 tracing::warn!(code = %error.fault().code, "a lane of the exchange is tried again");
@@ -106,32 +109,48 @@ async fn pause(cancel: &CancellationToken) {
     }
 }
 
-/// A bank that is called: JSON over HTTPS, signed with a key of its own.
+/// A bank behind an address of its own, spoken to as its file or the list of banks says.
+fn open(hub: &Hub, bank: &Bank, slug: &str, endpoint: &QueryEndpoint) -> Result<Arc<dyn Provider>, Vec<Fault>> {
+    let format = endpoint.format.as_deref().unwrap_or(&bank.transport);
+    let seed = hub.keys.derive(&format!("exchange/{slug}"));
+    if endpoint.url.starts_with("file:") || endpoint.url.starts_with("sftp:") {
+        return Ok(Arc::new(boxes::open(endpoint, boxes::form(format), seed)?));
+    }
+    let client =
+        Client::new(&endpoint.url, &endpoint.allow, Limits::within(endpoint.timeout), None).map_err(|fault| vec![fault])?;
+    let secret = SecretString::from(format!("whsk_{}", STANDARD.encode(seed)));
+    let signer = Signer::new(Signing::Ed25519, &[secret]).map_err(|fault| vec![fault])?;
+    Ok(Arc::new(Called { client, signer, xml: format == "xml" || format == "xml_https" }))
+}
+
+/// A bank that is called: JSON or XML over HTTPS, signed with a key of its own.
 struct Called {
     client: Client,
     signer: Signer,
-}
-
-fn called(hub: &Hub, slug: &str, endpoint: &QueryEndpoint) -> Result<Called, Fault> {
-    let client = Client::new(&endpoint.url, &endpoint.allow, Limits::within(endpoint.timeout), None)?;
-    let seed = hub.keys.derive(&format!("exchange/{slug}"));
-    let signer = Signer::new(Signing::Ed25519, &[SecretString::from(format!("whsk_{}", STANDARD.encode(seed)))])?;
-    Ok(Called { client, signer })
+    xml: bool,
 }
 
 #[async_trait]
 impl Provider for Called {
     async fn ask(&self, query: &Event) -> Reply {
         let record = &query.data.record;
-        let body = record.to_string();
+        let (body, kind) = if self.xml {
+            (query_xml::query(record), "application/xml; charset=utf-8")
+        } else {
+            (record.to_string(), "application/json")
+        };
         let number = record["query_no"].as_str().unwrap_or_default();
         let mut headers: HeaderMap = self.signer.headers(number, clock::now().unix_timestamp(), body.as_bytes());
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         let away = |text: &str| Reply::Unavailable(Fault::new(UNAVAILABLE, text));
         let Ok(answer) = self.client.post(headers, body.into()).await else { return away("the provider cannot be reached") };
         match answer.status.as_u16() {
             202 => Reply::Acknowledged,
-            200 => serde_json::from_slice(&answer.body).map_or_else(|_| away("the answer is not JSON"), Reply::Answer),
+            200 => {
+                let read =
+                    if self.xml { query_xml::answer(&answer.body).ok() } else { serde_json::from_slice(&answer.body).ok() };
+                read.map_or_else(|| away("the answer cannot be read"), Reply::Answer)
+            }
             status @ (400 | 403 | 404 | 409 | 422) => Reply::Refused(format!("status {status}")),
             _ => away("the provider cannot answer now"),
         }

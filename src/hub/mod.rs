@@ -1,7 +1,9 @@
 //! The hub as a running thing: opens everything that the configuration names, starts roles, drains, stops.
 
+mod boxes;
 mod build;
 mod exchange;
+mod query_xml;
 mod registered;
 mod resend;
 mod roles;

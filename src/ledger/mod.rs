@@ -48,6 +48,8 @@ pub enum Kind {
     Reported,
     /// An authorisation was taken back.
     Revoked,
+    /// The details of a verification were destroyed when their time was over.
+    Destroyed,
 }
 
 impl Kind {
@@ -69,6 +71,7 @@ impl Kind {
             Self::Answered => "answered",
             Self::Reported => "reported",
             Self::Revoked => "revoked",
+            Self::Destroyed => "destroyed",
         }
     }
 }

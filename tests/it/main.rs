@@ -9,6 +9,7 @@
 )]
 
 mod alerts;
+mod banks;
 mod bus;
 mod cli;
 mod crash;

@@ -440,6 +440,32 @@ fn a_newcomer_follows_the_page() {
         (&report["coverage"]["asked"], &report["coverage"]["answered"], &report["result"]),
         (&json!(17), &json!(17), &json!("WITHIN"))
     );
+    let certificate: Value = serde_json::from_slice(&std::fs::read(dir.path().join("certificate.json")).unwrap()).unwrap();
+    let public = std::fs::read_to_string(dir.path().join("bank-icbc.pub")).unwrap();
+    assert_eq!((&certificate["passed"], certificate["public_key"].as_str()), (&json!(true), Some(public.trim())));
+    department(dir.path(), program, &certificate);
+}
+
+/// The department takes the key with its certificate, and not without.
+fn department(dir: &Path, program: &Path, certificate: &Value) {
+    let partners = dir.join("partners");
+    std::fs::create_dir(&partners).unwrap();
+    std::fs::create_dir(dir.join("adapters")).unwrap();
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/partners/bank-icbc.toml")).unwrap();
+    let text = format!("conformance = {}\n{text}", certificate["signed_by"]);
+    std::fs::write(partners.join("bank-icbc.toml"), text).unwrap();
+    let add = |more: &[&str]| {
+        let words = ["partner", "key", "add", "bank-icbc", "--public", "bank-icbc.pub", "--data", "department"];
+        let mut command = std::process::Command::new(program);
+        command.args(words).args(more).env("CIVILHUB__PATHS__PARTNERS", &partners).current_dir(dir).output().unwrap()
+    };
+    let without = add(&[]);
+    assert!(String::from_utf8_lossy(&without.stderr).contains("CH-6820"), "{without:?}");
+    let with = add(&["--certificate", "certificate.json"]);
+    assert!(with.status.success(), "{with:?}");
+    std::fs::write(dir.join("changed.json"), certificate.to_string().replace("\"passed\":true", "\"passed\": true,\"x\":1"))
+        .unwrap();
+    assert!(!add(&["--certificate", "changed.json"]).status.success());
 }
 
 fn civilhub(arguments: &[&str]) -> std::process::Output {

@@ -157,9 +157,15 @@ fn described(operation: &Operation) -> Value {
         "security": if operation.signed { json!([{ "signature": [] }]) } else { json!([]) },
     });
     if !operation.body.is_empty() {
-        let media = if operation.method == "PUT" { "application/x-ndjson" } else { JSON };
         let schema: Value = serde_json::from_str(operation.body).unwrap_or_default();
-        described["requestBody"] = json!({ "required": true, "content": { media: { "schema": schema } } });
+        let body = json!({ "schema": schema });
+        // Many tools know no NDJSON; the file is taken under either name.
+        let content = if operation.method == "PUT" {
+            json!({ "application/x-ndjson": body, "application/octet-stream": body })
+        } else {
+            json!({ JSON: body })
+        };
+        described["requestBody"] = json!({ "required": true, "content": content });
     }
     described
 }

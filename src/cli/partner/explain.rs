@@ -40,7 +40,7 @@ const PROVINCE: &str = "220000000000";
 
 pub(super) fn run(plans: &Plans, question: &Question, format: output::Format) -> anyhow::Result<ExitCode> {
     let Some(partner) = plans.agreements.partner(&question.partner) else {
-        return Err(no_such_partner(&question.partner, plans).into());
+        return Err(no_such_partner(&question.partner, &plans.agreements).into());
     };
     let day = question.on.as_deref().and_then(|day| Date::parse(day, format_description!("[year]-[month]-[day]")).ok());
     let today = day.unwrap_or_else(clock::today);

@@ -1,11 +1,17 @@
 //! `civilhub partner keygen` and `civilhub partner key add|list|retire`
 
-use std::{fs, io::Write, os::unix::fs::OpenOptionsExt, path::Path, process::ExitCode};
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
-use super::{Global, no_such_partner, output, plans};
+use super::{Global, conformance, no_such_partner, output, plans};
 use crate::{
     api::v1::keys,
     clock,
@@ -27,6 +33,9 @@ enum Command {
         /// The key itself (ed25519:…), or a file with it or with PEM.
         #[arg(long)]
         public: String,
+        /// Certificate of `partner conformance`; needed where the partner file names a signer of such.
+        #[arg(long)]
+        certificate: Option<PathBuf>,
         #[command(flatten)]
         format: output::Format,
     },
@@ -61,13 +70,14 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
         Command::Add { partner, .. } | Command::List { partner, .. } | Command::Retire { partner, .. } => partner.clone(),
     };
     let plans = plans(&config)?;
-    if plans.agreements.partner(&partner).is_none() {
-        return Err(no_such_partner(&partner, &plans).into());
-    }
+    let Some(known) = plans.agreements.partner(&partner) else { return Err(no_such_partner(&partner, &plans.agreements).into()) };
     match args.command {
-        Command::Add { public, format, .. } => {
+        Command::Add { public, certificate, format, .. } => {
             let text = fs::read_to_string(&public).unwrap_or(public);
             let key = algorithm::public(&text)?;
+            if let Some(signer) = &known.conformance {
+                conformance::check(&certificate.unwrap_or_default(), &partner, &key.write(), signer)?;
+            }
             let added = keys::add(&store, &partner, key.as_ref(), "operator").await.map_err(|error| error.fault())?;
             let added = added.ok_or_else(|| {
                 Fault::new(BAD_KEY, "the key was retired before, or four keys are good already").hint("retire one of them")

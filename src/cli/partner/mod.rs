@@ -1,6 +1,7 @@
 //! `civilhub partner …`: who receives what, in which form, until when.
 
 mod call;
+mod conformance;
 mod explain;
 mod keys;
 mod list;
@@ -14,6 +15,7 @@ use super::{Global, output};
 use crate::{
     config::{Config, keys::Keys},
     error::{Code, Fault, Faults},
+    govern::Agreements,
     hub::{Plans, Secrets},
 };
 
@@ -47,6 +49,8 @@ enum Command {
     Call(call::Args),
     /// A hub to try everything with: invented citizens, simulated banks, outcomes forced by number.
     Sandbox(sandbox::Args),
+    /// What a partner has shown in the sandbox (give its --data); with everything passed a signed certificate.
+    Conformance(conformance::Args),
     /// What of a record would leave to a partner, in which form, and why each other field stays.
     Explain {
         partner: String,
@@ -69,6 +73,7 @@ pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode>
         Command::Keygen { out, algorithm } => keys::generate(&out, &algorithm),
         Command::Key(args) => keys::run(global, args).await,
         Command::Sandbox(args) => sandbox::run(global, args).await,
+        Command::Conformance(args) => conformance::run(global, args).await,
         Command::Call(args) => call::run(args).await,
         Command::List(format) => list::run(&plans(&global.config()?)?, format),
         Command::Explain { partner, record, dataset, on, format } => {
@@ -85,8 +90,8 @@ fn plans(config: &Config) -> anyhow::Result<Plans> {
     Ok(Plans::load(config, &keys, Secrets::Optional).map_err(Faults)?)
 }
 
-fn no_such_partner(name: &str, plans: &Plans) -> Fault {
-    let known: Vec<&str> = plans.agreements.partners().iter().map(|partner| partner.slug.as_str()).collect();
+fn no_such_partner(name: &str, agreements: &Agreements) -> Fault {
+    let known: Vec<&str> = agreements.partners().iter().map(|partner| partner.slug.as_str()).collect();
     let fault = Fault::new(NO_SUCH_PARTNER, format!("there is no partner `{name}`"));
     match crate::config::nearest(name, known.iter()) {
         Some(near) => fault.hint(format!("did you mean `{near}`?")),

@@ -4,6 +4,7 @@
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use serde_json::{Value, json};
@@ -20,7 +21,7 @@ use crate::{
     govern::agreement::{Agreement, When},
     hub::{Hub, Plans, Role, Secrets},
     signature::algorithm,
-    simulate::serve::queries,
+    simulate::serve::queries::{self, Speech},
     telemetry,
 };
 
@@ -80,7 +81,7 @@ async fn prepare(config: &mut Config, args: &Args) -> anyhow::Result<()> {
     config.paths.adapters = adapters;
     let plans = Plans::load(config, &crate::config::keys::Keys::dry_run(), Secrets::Optional).map_err(Faults)?;
     if plans.agreements.partner(&args.partner).is_none() {
-        return Err(no_such_partner(&args.partner, &plans).into());
+        return Err(no_such_partner(&args.partner, &plans.agreements).into());
     }
     for entry in std::fs::read_dir(&config.paths.partners).map_err(|error| failed(&error))?.flatten() {
         let mut text = std::fs::read_to_string(entry.path()).map_err(|error| failed(&error))?;
@@ -93,8 +94,9 @@ async fn prepare(config: &mut Config, args: &Args) -> anyhow::Result<()> {
     config.http.listen.clone_from(&args.listen);
     config.paths.partners = partners;
     for bank in banks().into_iter().filter(|bank| partner_of(&bank.code) != args.partner) {
-        let address = queries::start(&data.join("banks"), &bank.code).await.map_err(|error| failed(&error))?;
-        config.env.insert(format!("BANK_{}_QUERY_URL", bank.code), format!("http://{address}/query"));
+        let (folder, speech) = (data.join("banks"), Speech::of(&bank.transport));
+        let started = queries::start(&folder, &bank.code, speech, Arc::default()).await;
+        config.env.insert(format!("BANK_{}_QUERY_URL", bank.code), started.map_err(|error| failed(&error))?);
     }
     Ok(())
 }

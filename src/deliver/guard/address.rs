@@ -62,15 +62,20 @@ fn is_loopback(network: &Network) -> bool {
 static LOOPBACK: LazyLock<Vec<Network>> = LazyLock::new(|| ranges(&["127.0.0.0/8", "::1/128"]));
 
 /// Never a partner: "this network", link-local, multicast, reserved and broadcast, and IPv6 forms that carry an IPv4
-/// address of their own (compatible, NAT64, Teredo, 6to4).
+/// address of their own (compatible, translated, NAT64, Teredo, 6to4); the addresses outside link-local where clouds keep
+/// their metadata.
 static NEVER: LazyLock<Vec<Network>> = LazyLock::new(|| {
     ranges(&[
         "0.0.0.0/8",
         "169.254.0.0/16",
         "224.0.0.0/4",
         "240.0.0.0/4",
+        "100.100.100.200/32",
+        "fd00:ec2::254/128",
         "::/96",
+        "::ffff:0:0:0/96",
         "fe80::/10",
+        "fec0::/10",
         "ff00::/8",
         "64:ff9b::/96",
         "64:ff9b:1::/48",
@@ -106,7 +111,7 @@ mod tests {
 
     #[test]
     fn every_range_of_the_guard_is_read() {
-        assert_eq!((LOOPBACK.len(), NEVER.len()), (2, 11));
+        assert_eq!((LOOPBACK.len(), NEVER.len()), (2, 15));
     }
 
     #[test]
@@ -142,6 +147,12 @@ mod tests {
             "https://[64:ff9b::a9fe:a9fe]/",
             "https://[2002:7f00:1::]/",
             "https://[fe80::1]/",
+            "https://[fec0::1]/",
+            "https://[::ffff:0:7f00:1]/",
+            "https://[fd00:ec2::254]/",
+            "https://100.100.100.200/",
+            "https://017700000001/",
+            "https://127.1/",
             "https:///path",
             "https://10.1.2\t.3/",
             " https://partner.example/",

@@ -41,8 +41,18 @@ pub(super) fn read(file: &Path, text: &str, keys: &GovernKeys, known: &Known<'_>
         vec![Fault::new(SYNTAX, format!("not TOML: {}", error.message())).in_file(&shown).at_row(row)]
     })?;
     let report = Report::new(&shown, text);
-    let root_keys =
-        ["slug", "name", "codes", "requests_per_second", "endpoint_networks", "may", "query", "transport", "agreement"];
+    let root_keys = [
+        "slug",
+        "name",
+        "codes",
+        "requests_per_second",
+        "endpoint_networks",
+        "may",
+        "conformance",
+        "query",
+        "transport",
+        "agreement",
+    ];
     let section = Section::new(&report, root.get_ref(), "the partner file", 0..0, &root_keys);
     let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     let slug = section.text("slug").unwrap_or_default();
@@ -57,6 +67,7 @@ pub(super) fn read(file: &Path, text: &str, keys: &GovernKeys, known: &Known<'_>
     let lookup = Lookup { keys, file, required: known.required.contains(&slug.as_str()), missing: RefCell::default() };
     let query = query(&section, &lookup);
     let may = section.texts("may");
+    let conformance = section.get("conformance").and_then(|_| section.optional_text("conformance"));
     let transport = transport(&section, &lookup);
     let agreements = agreement::agreements(&section, &codes, known);
     let faults = report.into_faults();
@@ -72,6 +83,7 @@ pub(super) fn read(file: &Path, text: &str, keys: &GovernKeys, known: &Known<'_>
             endpoint_networks,
             query,
             may,
+            conformance,
             rate_per_second,
             agreements,
         }),
@@ -103,16 +115,38 @@ impl Lookup<'_> {
 
 /// Where queries go. An address that is not set is no fault: they wait in the mailbox then.
 fn query(root: &Section<'_>, lookup: &Lookup<'_>) -> Option<QueryEndpoint> {
-    let section = root.section("query", &["url", "allow", "timeout"])?;
+    let section = root.section("query", &["url", "allow", "timeout", "format", "key_file", "host_key", "public_key", "every"])?;
     let written = section.text("url")?;
     let allow = networks(&section, "allow");
     let timeout = section.duration("timeout", Duration::from_secs(30), Duration::from_secs(120));
+    let every = section.duration("every", Duration::from_secs(30), Duration::from_secs(86_400));
+    let format = section.get("format").and_then(|_| section.optional_text("format"));
+    if format.as_ref().is_some_and(|format| !QUERY_FORMATS.contains(&format.as_str())) {
+        let expected = format!("one of {}", QUERY_FORMATS.join(", "));
+        section.wrong(INVALID, "format", "queries have no such format", &expected);
+    }
+    let public_key = section.get("public_key").and_then(|_| section.optional_text("public_key"));
+    let key = section.get("key_file").and_then(|_| section.optional_text("key_file"));
+    let host = section.get("host_key").and_then(|_| section.optional_text("host_key"));
     let url = match written.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) {
         Some(variable) => lookup.keys.variable(variable)?.expose_secret().trim().to_owned(),
         None => written,
     };
-    Some(QueryEndpoint { url, allow, timeout })
+    if url.starts_with("sftp:") && (key.is_none() || host.is_none()) {
+        let missing = if key.is_none() { "key_file" } else { "host_key" };
+        section.wrong(
+            MISSING,
+            missing,
+            format!("`{missing}` is missing beside an SFTP folder"),
+            "our secret key in a file, the server's host key",
+        );
+    }
+    let sftp = key.zip(host).map(|(key, host)| (beside(lookup.file, &key), host));
+    Some(QueryEndpoint { url, format, sftp, public_key, every, allow, timeout })
 }
+
+/// How queries are written: the list of banks says it for each, a partner file may say otherwise.
+const QUERY_FORMATS: [&str; 4] = ["json", "xml", "csv", "fixed"];
 
 /// Deliveries of a partner without endpoint wait where a signed request can fetch them.
 fn mailbox_only(transport: Transport) -> Transport {

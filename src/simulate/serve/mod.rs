@@ -4,4 +4,6 @@ pub mod mock;
 pub mod pull;
 pub mod push;
 pub mod queries;
+mod query_files;
+mod query_http;
 pub mod soap;

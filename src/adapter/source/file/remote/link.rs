@@ -12,6 +12,8 @@ use russh_sftp::{
     protocol::StatusCode,
 };
 
+use tokio::io::AsyncWriteExt;
+
 use super::{
     Look, SFTP_HOST_KEY, SFTP_REFUSED, SFTP_UNREACHABLE, STEP,
     options::{Login, Pinned, Place},
@@ -99,6 +101,21 @@ impl Link {
 
     pub async fn read(&self, path: &str) -> Result<File, Error> {
         limited(self.sftp.open(path)).await?.map_err(|error| classify(&error))
+    }
+
+    /// Writes a whole file: under another name first, then in place of one of this name.
+    pub async fn write(&self, folder: &str, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        let part = format!("{folder}/.{name}.part");
+        let written = async {
+            let mut file = self.sftp.create(part.as_str()).await.map_err(|error| classify(&error))?;
+            file.write_all(bytes).await.map_err(|error| broken(&error.kind().to_string()))?;
+            file.shutdown().await.map_err(|error| broken(&error.kind().to_string()))
+        };
+        limited(written).await??;
+        let path = format!("{folder}/{name}");
+        // A rename of SFTP does not replace.
+        self.remove(&path).await?;
+        limited(self.sftp.rename(part, path)).await?.map_err(|error| classify(&error))
     }
 
     pub async fn remove(&self, path: &str) -> Result<(), Error> {

@@ -68,6 +68,12 @@ fn fingerprint(key: &PublicKey) -> String {
 }
 
 impl Options {
+    /// A folder with nothing but its address, the file of the key, and the host key.
+    pub fn of(address: &str, key: &str, host_key: &str) -> Self {
+        let text = |text: &str| Some(text.to_owned());
+        Self { sftp: text(address), sftp_key: text(key), sftp_host_key: text(host_key), ..Self::default() }
+    }
+
     /// The server, if the source has one.
     ///
     /// # Errors
