@@ -3,10 +3,12 @@
 # make test       the whole suite, with servers of its own
 # make bench      throughput, as ratios to a bare relay
 # make bench-identity   linking of people beside Splink
+# make bench-adapters   rows per CPU second of every format, beside the bare libraries
+# make fuzz       every fuzz target under libFuzzer; CIVILHUB_FUZZ_SECONDS each
 # make chart      the Helm chart: lint, schema, scenarios, tests
 # make image-smoke   the last layer of the image as a chroot
 # make alerts     the alert rules and their cases, with promtool
-.PHONY: demo test check fmt bench bench-identity crash servers-up servers-down chart image-smoke alerts
+.PHONY: demo test check fmt bench bench-identity bench-adapters fuzz crash servers-up servers-down chart image-smoke alerts
 
 demo:
 	cargo run -- demo
@@ -53,3 +55,12 @@ bench-identity:
 	CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo build --bin civilhub
 	$${CIVILHUB_BIN:-target/debug/civilhub} bench identity --records $${CIVILHUB_RECORDS:-100000} --write $${CIVILHUB_PEOPLE:-/tmp/civilhub-people}
 	$${PYTHON:-python3} scripts/bench_identity.py $${CIVILHUB_PEOPLE:-/tmp/civilhub-people} $${CIVILHUB_BIN:-target/debug/civilhub}
+
+# Our own crate with optimisation, as in a release; the dependencies have it anyway.
+bench-adapters:
+	CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo build --bin civilhub
+	$${CIVILHUB_BIN:-target/debug/civilhub} bench adapters --rows $${CIVILHUB_ROWS:-20000} --rounds $${CIVILHUB_ROUNDS:-7}
+
+# The short form is part of `make test`. Needs a network the first time: nightly Rust, cargo-fuzz.
+fuzz:
+	scripts/fuzz.sh

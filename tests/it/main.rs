@@ -9,6 +9,7 @@
 )]
 
 mod alerts;
+mod bench;
 mod bus;
 mod cli;
 mod crash;
@@ -16,6 +17,7 @@ mod daytwo;
 mod deliver;
 mod demo;
 mod doctor;
+mod fuzz;
 mod hostile;
 mod identity;
 mod kit;
