@@ -3,6 +3,8 @@
 # make test       the whole suite, with servers of its own
 # make bench      throughput, as ratios to a bare relay
 # make bench-identity   linking of people beside Splink
+# make bench-adapters   rows per CPU second of every format, beside the bare libraries
+# make fuzz       every fuzz target under libFuzzer; CIVILHUB_FUZZ_SECONDS each
 # make chart      the Helm chart: lint, schema, scenarios, tests
 # make image-smoke   the last layer of the image as a chroot
 # make schemathesis  the partner API against its own description
@@ -10,7 +12,7 @@
 # make browser    the console in Debian's Chromium, with screenshots, and its first page over a million events
 # make soak       an hour at half of the top speed: memory, descriptors, books
 # make alerts     the alert rules and their cases, with promtool
-.PHONY: demo test check fmt bench bench-identity crash servers-up servers-down chart image-smoke alerts schemathesis verifications exchange-kills settle browser soak
+.PHONY: demo test check fmt bench bench-identity bench-adapters fuzz crash servers-up servers-down chart image-smoke alerts schemathesis verifications exchange-kills settle browser soak
 
 demo:
 	cargo run -- demo
@@ -77,3 +79,12 @@ verifications:
 
 exchange-kills:
 	CIVILHUB_EXCHANGE_KILLS=$${CIVILHUB_EXCHANGE_KILLS:-100} scripts/test.sh banks::kills
+
+# Our own crate with optimisation, as in a release; the dependencies have it anyway.
+bench-adapters:
+	CARGO_PROFILE_DEV_OPT_LEVEL=3 cargo build --bin civilhub
+	$${CIVILHUB_BIN:-target/debug/civilhub} bench adapters --rows $${CIVILHUB_ROWS:-20000} --rounds $${CIVILHUB_ROUNDS:-7}
+
+# The short form is part of `make test`. Needs a network the first time: nightly Rust, cargo-fuzz.
+fuzz:
+	scripts/fuzz.sh

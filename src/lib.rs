@@ -26,6 +26,7 @@ pub mod envelope;
 pub mod error;
 pub mod exchange;
 pub mod facts;
+pub mod fuzz;
 pub mod govern;
 pub mod hub;
 pub mod identity;

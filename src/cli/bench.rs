@@ -1,4 +1,4 @@
-//! `civilhub bench pipeline|soak|identity|settle|partners`
+//! `civilhub bench adapters|pipeline|soak|identity|settle|partners`
 
 use std::{
     path::{Path, PathBuf},
@@ -26,6 +26,8 @@ pub(super) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Command {
+    /// Every format: decoder, mapping and envelope in rows per CPU second, beside the bare library on the same bytes.
+    Adapters(super::bench_adapters::Args),
     /// Linking of people in memory, with the truth at hand.
     Identity(super::identity::bench::Args),
     /// The settlement desk: two hospitals race for every cap.
@@ -83,6 +85,7 @@ struct Pair {
 
 pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode> {
     let (records, persons, amqp, store, format) = match args.command {
+        Command::Adapters(args) => return super::bench_adapters::run(global, args).await,
         Command::Identity(args) => return super::identity::bench::run(&args).await,
         Command::Partners(args) => return super::bench_partners::run(global, &args).await,
         Command::Settle(args) => return super::settle::bench::run(global, &args).await,

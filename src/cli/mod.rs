@@ -11,6 +11,7 @@ mod adapter_lint;
 mod adapter_new;
 mod adapter_test;
 mod bench;
+mod bench_adapters;
 mod bench_partners;
 mod books;
 mod bundle;

@@ -34,7 +34,8 @@ pub fn try_one(body: Vec<u8>, registry: &SchemaRegistry, agreements: &Agreements
     }
 }
 
-fn parse(body: &[u8]) -> Result<Event, Vec<Fault>> {
+/// Reads one message strictly.
+pub(crate) fn parse(body: &[u8]) -> Result<Event, Vec<Fault>> {
     let hint = "publish structured-mode CloudEvents 1.0 as docs/partners.md describes them";
     let not_an_event = |reason: &str| Fault::new(NOT_AN_EVENT, format!("not a CloudEvent of the hub: {reason}")).hint(hint);
     let value = json::strict(body, &Limits::default()).map_err(|faults| {

@@ -10,6 +10,7 @@
 
 mod alerts;
 mod banks;
+mod bench;
 mod browser;
 mod bus;
 mod cli;
@@ -18,6 +19,7 @@ mod daytwo;
 mod deliver;
 mod demo;
 mod doctor;
+mod fuzz;
 mod hostile;
 mod identity;
 mod kit;

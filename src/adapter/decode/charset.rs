@@ -59,6 +59,9 @@ impl Charset {
 
     /// Drops the torso of a character that was cut at the end of a field of fixed width. True when something was cut.
     pub fn trim_cut(self, bytes: &[u8]) -> (&[u8], bool) {
+        if bytes.is_ascii() {
+            return (bytes, false);
+        }
         let whole = match self {
             Self::Utf8 => match std::str::from_utf8(bytes) {
                 Err(error) if error.error_len().is_none() => error.valid_up_to(),

@@ -35,6 +35,7 @@ use crate::{
     error::{Code, Fault},
 };
 
+mod bounds;
 pub mod convert;
 pub mod diagnose;
 pub mod functions;
@@ -58,10 +59,6 @@ pub const OUTPUT_INVALID: Code = Code::new(3006);
 /// The row is nested too deeply to be mapped.
 pub const ROW_TOO_DEEP: Code = Code::new(3007);
 
-/// Longest program; also bounds the compiler's work.
-const MAX_PROGRAM_BYTES: usize = 128 * 1024;
-/// Deepest nesting of brackets in a program: the compiler works recursively.
-const MAX_PROGRAM_DEPTH: usize = 64;
 /// Steps any row may take, and further ones for every value in it, so that a list of rows nested in one may be long.
 const BASE_STEPS: u64 = 20_000;
 const STEPS_PER_VALUE: u64 = 100;
@@ -123,7 +120,7 @@ impl Mapper {
     /// Compiles a program. `file` is its path as users should see it. Every error is a fault with line and column.
     pub fn compile(text: &str, file: &str, context: &MapContext) -> Result<Self, Vec<Fault>> {
         let source = diagnose::Source::new(file, text);
-        check_size(text).map_err(|message| vec![Fault::new(PROGRAM_INVALID, message).in_file(file)])?;
+        bounds::check(text).map_err(|message| vec![Fault::new(PROGRAM_INVALID, message).in_file(file)])?;
         let context = Arc::new(context.clone());
         let mut config = CompileConfig::default();
         config.set_custom(context.clone());
@@ -259,24 +256,6 @@ fn too_deep(row: &Row) -> Vec<Fault> {
     let fault =
         Fault::new(ROW_TOO_DEEP, "the row is nested too deeply").expected(format!("at most {} levels", convert::MAX_DEPTH));
     vec![place(fault, row)]
-}
-
-fn check_size(text: &str) -> Result<(), String> {
-    if text.len() > MAX_PROGRAM_BYTES {
-        return Err(format!("the program is longer than {MAX_PROGRAM_BYTES} bytes"));
-    }
-    let mut depth = 0usize;
-    for c in text.bytes() {
-        match c {
-            b'(' | b'[' | b'{' => depth += 1,
-            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > MAX_PROGRAM_DEPTH {
-            return Err(format!("the program is nested deeper than {MAX_PROGRAM_DEPTH} brackets"));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

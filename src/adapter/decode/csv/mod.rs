@@ -4,7 +4,10 @@
 //! stray quote would swallow the rows after it: a record of several lines that does not have the right number of fields
 //! is refused as its first line alone, and its other lines are read again as records.
 
-use std::io::{Read, SeekFrom};
+use std::{
+    collections::HashSet,
+    io::{Read, SeekFrom},
+};
 
 use md5::{Digest, Md5};
 use serde::Deserialize;
@@ -29,6 +32,9 @@ pub const FIELD_COUNT: Code = Code::new(2021);
 pub const QUOTE: Code = Code::new(2022);
 /// The control line at the end is missing, or its count or digest is not that of the file.
 pub const TRAILER: Code = Code::new(2023);
+
+/// A header of nothing but delimiters has a fault for each of them.
+const FAULTS_SHOWN: usize = 20;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -104,14 +110,18 @@ impl Csv {
         let known: Vec<&str> = columns.iter().map(String::as_str).collect();
         let mut faults = Vec::new();
         for needed in self.columns.iter().filter(|needed| !columns.contains(needed)) {
-            let mut fault = options::unknown(COLUMNS, "column", needed, &known);
-            fault.message = format!("the header has no column `{needed}`");
-            faults.push(fault.at_row(row).at_column(needed.clone()));
+            let fault = Fault::new(COLUMNS, format!("the header has no column `{needed}`")).at_row(row).at_column(needed.clone());
+            // Where the header is missing a person stands in its place: only what is much like the column is told.
+            let nearest = options::unknown(COLUMNS, "column", needed, &known).hint;
+            faults.push(fault.hint(nearest.unwrap_or_else(|| "compare the first line of the file with `columns`".to_owned())));
         }
-        for (at, name) in columns.iter().enumerate().filter(|(at, name)| columns[..*at].contains(name)) {
-            let fault = Fault::new(COLUMNS, format!("the header names column `{name}` twice"));
+        let mut seen = HashSet::new();
+        for (at, name) in columns.iter().enumerate().filter(|(_, name)| !seen.insert(name.as_str())) {
+            let shown = if self.columns.contains(name) { format!("column `{name}`") } else { "a column".to_owned() };
+            let fault = Fault::new(COLUMNS, format!("the header names {shown} twice"));
             faults.push(fault.at_row(row).at_column((at + 1).to_string()));
         }
+        faults.truncate(FAULTS_SHOWN);
         faults
     }
 

@@ -116,3 +116,18 @@ proptest::proptest! {
         proptest::prop_assert_eq!(read, expected);
     }
 }
+
+/// A file without its header: its first person stood in the fault, as a column named twice and in the list of known columns.
+#[test]
+fn a_person_in_place_of_the_header_is_not_told() {
+    let csv = Csv::new(&"encoding = 'UTF-8'\ncolumns = ['XM', 'SFZH']".parse().unwrap()).unwrap();
+    let text = "王建国,王建国,220171197001010053,220171197001010053\n";
+    let faults = csv.verify(&mut Cursor::new(text)).unwrap_err();
+    assert_eq!(faults.iter().map(|fault| fault.code).collect::<Vec<_>>(), [COLUMNS; 4]);
+    let told = serde_json::to_string(&faults).unwrap();
+    assert!(!told.contains("王建国") && !told.contains("220171"), "{told}");
+    // Columns of the adapter are told by name.
+    let faults = csv.verify(&mut Cursor::new("XM,SFZH,XM\n")).unwrap_err();
+    assert!(faults[0].message.contains("`XM` twice"), "{}", faults[0]);
+    assert_eq!(csv.verify(&mut Cursor::new(",".repeat(10_000))).unwrap_err().len(), FAULTS_SHOWN);
+}

@@ -184,10 +184,10 @@ struct Rows {
 
 impl Rows {
     fn decode(&mut self) -> Result<Decoded, Vec<Fault>> {
-        let (mut data, mut faults) = (Map::new(), Vec::new());
+        let (mut data, mut faults) = (Vec::with_capacity(self.header.fields.len() + 1), Vec::new());
         match self.record[0] {
             b' ' => {}
-            b'*' => drop(data.insert("_deleted".to_owned(), Value::Bool(true))),
+            b'*' => data.push(("_deleted".to_owned(), Value::Bool(true))),
             other => {
                 let fault = Fault::new(RECORD, format!("the deletion mark is 0x{other:02X}")).expected("0x20 or 0x2A");
                 return Err(vec![fault.hint("the file is damaged")]);
@@ -199,12 +199,13 @@ impl Rows {
                 _ => field.value(&self.record, self.charset),
             };
             match value {
-                Ok(value) => drop(data.insert(field.name.clone(), value)),
+                Ok(value) => data.push((field.name.clone(), value)),
                 Err(fault) => faults.push(fault.at_column(field.name.clone())),
             }
         }
         if faults.is_empty() {
-            Ok(Decoded { number: self.number, data: Value::Object(data), meta: Map::new() })
+            // A map that is made at once costs less than one that grows.
+            Ok(Decoded { number: self.number, data: Value::Object(data.into_iter().collect()), meta: Map::new() })
         } else {
             Err(faults)
         }

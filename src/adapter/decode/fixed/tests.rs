@@ -103,3 +103,14 @@ fn wrong_layouts_are_refused() {
     assert_eq!(code(LAYOUT.replace("offset = 2,", "offset = 0,")), BAD_OPTION);
     assert_eq!(code(LAYOUT.replace("role = \"header\"", "rôle = \"header\"").replace("rôle", "roll")), UNKNOWN_OPTION);
 }
+
+/// Empty lines were counted as details of a layout without types, and then not read.
+#[test]
+fn empty_lines_are_no_details() {
+    let options = "record = [{ fields = [{ name = 'a', offset = 1, length = 3 }] }]";
+    let fixed = Fixed::new(&options.parse().unwrap()).unwrap();
+    let text = "abc\r\n\r\ndef\r\n\n";
+    let mut rows = fixed.rows(Box::new(Cursor::new(text))).unwrap();
+    let numbers: Vec<u64> = std::iter::from_fn(|| rows.next()).map(|row| row.unwrap().number).collect();
+    assert_eq!((fixed.verify(&mut Cursor::new(text)), numbers), (Ok(2), vec![1, 3]));
+}

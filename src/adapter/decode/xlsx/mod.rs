@@ -7,9 +7,13 @@
 //! one before the library opens it. Reading happens in a thread of its own ([`sheet`]): the library's reader borrows its
 //! workbook, and a panic in it must stay there.
 
-use std::io::Cursor;
+use std::{
+    io::Cursor,
+    sync::{Mutex, PoisonError},
+};
 
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use super::{Format, Input, RowReader, inflate, options};
 use crate::{
@@ -138,6 +142,8 @@ impl Plan {
 /// the limits of a workbook.
 pub struct Xlsx {
     plan: Plan,
+    /// Digest of the last workbook that passed the scan: a file is verified and then read, and need not be scanned twice.
+    scanned: Mutex<Option<[u8; 32]>>,
 }
 
 impl Xlsx {
@@ -165,12 +171,18 @@ impl Xlsx {
         }
         let fill_merged = given.merged.as_deref() == Some("fill");
         let plan = Plan { sheet, columns, text, dates, fill_merged, limits };
-        if faults.is_empty() { Ok(Self { plan }) } else { Err(faults) }
+        if faults.is_empty() { Ok(Self { plan, scanned: Mutex::new(None) }) } else { Err(faults) }
     }
 
     fn open(&self, input: &mut dyn Input) -> Result<sheet::Rows, Vec<Fault>> {
         let bytes = inflate::whole(input, self.plan.limits.file).map_err(|fault| vec![fault])?;
-        sheet::Rows::start(Cursor::into_inner(bytes), self.plan.clone())
+        let bytes = Cursor::into_inner(bytes);
+        let digest: [u8; 32] = Sha256::digest(&bytes).into();
+        let last = || self.scanned.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = *last() == Some(digest);
+        let rows = sheet::Rows::start(bytes, self.plan.clone(), known)?;
+        *last() = Some(digest);
+        Ok(rows)
     }
 }
 

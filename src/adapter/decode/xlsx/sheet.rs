@@ -42,12 +42,12 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Starts to read; waits until the workbook is scanned and the header is found.
-    pub fn start(bytes: Vec<u8>, plan: Plan) -> Result<Self, Vec<Fault>> {
+    /// Starts to read; waits until the workbook is scanned, unless it was before, and the header is found.
+    pub fn start(bytes: Vec<u8>, plan: Plan, scanned: bool) -> Result<Self, Vec<Fault>> {
         let (to, from) = sync_channel(1);
         let work = move || {
             // A send fails when nobody wants the rows any more.
-            let _ = match read(bytes, &plan, &to) {
+            let _ = match read(bytes, &plan, scanned, &to) {
                 Ok(()) => to.send(Message::End),
                 Err(Stop::Faults(faults)) => to.send(Message::Refused(faults)),
                 Err(Stop::Unwanted) => Ok(()),
@@ -137,12 +137,14 @@ fn library(error: &XlsxError) -> Fault {
     }
 }
 
-fn read(bytes: Vec<u8>, plan: &Plan, to: &SyncSender<Message>) -> Result<(), Stop> {
+fn read(bytes: Vec<u8>, plan: &Plan, scanned: bool, to: &SyncSender<Message>) -> Result<(), Stop> {
     if bytes.starts_with(b"\xd0\xcf\x11\xe0") {
         let fault = Fault::new(BROKEN, "this is a workbook of Excel 97, or one with a password").expected("an .xlsx file");
         return Err(fault.hint("save it in Excel as .xlsx, without a password").into());
     }
-    scan(&bytes, &plan.limits)?;
+    if !scanned {
+        scan(&bytes, &plan.limits)?;
+    }
     let mut book = Xlsx::new(Cursor::new(bytes)).map_err(|error| library(&error))?;
     let name = choose(&book, &plan.sheet)?;
     let mut merged =

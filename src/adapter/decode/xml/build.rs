@@ -25,6 +25,8 @@ struct Frame {
 /// A row being read. After its first fault nothing is kept any more.
 pub struct Builder<'r> {
     rules: &'r Rules,
+    /// Values are kept; otherwise the row is only looked at, with all the same checks.
+    keeps: bool,
     frames: Vec<Frame>,
     elements: usize,
     /// Open elements, also those that are not kept.
@@ -35,8 +37,8 @@ pub struct Builder<'r> {
 }
 
 impl<'r> Builder<'r> {
-    pub fn new(rules: &'r Rules) -> Self {
-        Self { rules, frames: Vec::new(), elements: 0, depth: 0, fault: None, beyond_ascii: false }
+    pub fn new(rules: &'r Rules, keeps: bool) -> Self {
+        Self { rules, keeps, frames: Vec::new(), elements: 0, depth: 0, fault: None, beyond_ascii: false }
     }
 
     /// Open elements, that of the row included.
@@ -57,8 +59,8 @@ impl<'r> Builder<'r> {
             let fault = Fault::new(ROW_TOO_LONG, "the row has too many elements");
             return self.refuse(fault.expected(format!("at most {MOST_ELEMENTS}")));
         }
-        let mut frame =
-            Frame { name: start.local_name().as_ref().to_owned(), members: Map::new(), text: String::new(), nil: false };
+        let name = if self.keeps { start.local_name().as_ref().to_owned() } else { String::new() };
+        let mut frame = Frame { name, members: Map::new(), text: String::new(), nil: false };
         let read = attributes(start, |name, value| {
             let value = value?;
             check(&value, &mut self.beyond_ascii)?;
@@ -91,7 +93,7 @@ impl<'r> Builder<'r> {
         let checked = if self.rules.unchecked { Ok(()) } else { check(text, &mut self.beyond_ascii) };
         match checked {
             Ok(()) => {
-                if let Some(frame) = self.frames.last_mut() {
+                if let Some(frame) = self.frames.last_mut().filter(|_| self.keeps) {
                     frame.text.push_str(text);
                 }
             }
@@ -131,6 +133,9 @@ impl<'r> Builder<'r> {
     /// The innermost element has ended: it becomes a field of its parent.
     fn fold(&mut self) {
         let Some(mut frame) = self.frames.pop() else { return };
+        if !self.keeps {
+            return;
+        }
         let value = if frame.nil {
             Value::Null
         } else if frame.members.is_empty() {
@@ -202,7 +207,13 @@ fn unknown_entity() -> Fault {
 
 /// Refuses what a record cannot hold.
 fn check(text: &str, beyond_ascii: &mut bool) -> Result<(), Fault> {
-    *beyond_ascii = *beyond_ascii || !text.is_ascii();
+    let ascii = text.is_ascii();
+    *beyond_ascii |= !ascii;
+    // All bytes at once, without a branch for each: nearly every text is good.
+    let control = |byte: u8| byte < b' ' && byte != b'\t' && byte != b'\n' && byte != b'\r';
+    if ascii && !text.bytes().fold(false, |found, byte| found | control(byte)) {
+        return Ok(());
+    }
     let foreign = |c: char| matches!(c, MISFIT | '\u{fffe}') || (c < ' ' && !matches!(c, '\t' | '\n' | '\r'));
     match text.chars().find(|c| foreign(*c)) {
         None => Ok(()),

@@ -31,6 +31,7 @@ pub struct Walker<R: Read> {
     reader: Reader<Text<R>>,
     buffer: Vec<u8>,
     rules: Arc<Rules>,
+    keeps: Keeps,
     begun: bool,
     rooted: bool,
     /// Open elements outside rows, and how many of them, from the root, are those of the path.
@@ -49,6 +50,17 @@ pub struct Walker<R: Read> {
     over: bool,
 }
 
+/// What is kept of rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeps {
+    /// Their values, and the facts of the document beside each.
+    All,
+    /// Their values; the facts are asked for once.
+    Values,
+    /// They are only looked at.
+    Nothing,
+}
+
 /// What a document goes on with.
 enum Step {
     More,
@@ -65,6 +77,7 @@ impl<R: Read> Walker<R> {
             buffer: Vec::new(),
             parent_seen: rules.path.len() == 1,
             rules,
+            keeps: Keeps::All,
             begun: false,
             rooted: false,
             depth: 0,
@@ -77,6 +90,13 @@ impl<R: Read> Walker<R> {
             first: None,
             over: false,
         }
+    }
+
+    /// The same walk, with less of its rows.
+    #[must_use]
+    pub fn keeping(mut self, keeps: Keeps) -> Self {
+        self.keeps = keeps;
+        self
     }
 
     pub fn number(&self) -> u64 {
@@ -222,7 +242,7 @@ impl<R: Read> Walker<R> {
     fn row(&mut self) -> Result<Result<Decoded, BadRow>, Fault> {
         self.number += 1;
         let rules = Arc::clone(&self.rules);
-        let mut builder = Builder::new(&rules);
+        let mut builder = Builder::new(&rules, self.keeps != Keeps::Nothing);
         if let Some(start) = self.first.take() {
             builder.open(&start);
         }
@@ -281,7 +301,7 @@ impl<R: Read> Walker<R> {
         match row {
             Ok(data) => {
                 let mut meta = Map::new();
-                if !self.header.is_empty() {
+                if self.keeps == Keeps::All && !self.header.is_empty() {
                     meta.insert("header".to_owned(), Value::Object(self.header.clone()));
                 }
                 Ok(Decoded { number: self.number, data, meta })

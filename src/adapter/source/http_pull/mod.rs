@@ -166,7 +166,7 @@ impl Pages for Json {
         let reads: &[u16] = if self.endpoint.cursor.is_some() { &[200, 400, 410] } else { &[200] };
         let ask = Ask { url: self.page_url(since, mark), shown: &self.endpoint.path, post: None, reads };
         let first = matches!(mark, Mark::Number(_) | Mark::Cursor(None));
-        self.client.fetch(&ask, &|status, bytes| self.read(status, bytes, first)).await
+        self.client.fetch(&ask, &|status, bytes| self.endpoint.read(status, bytes, first)).await
     }
 }
 
@@ -189,7 +189,9 @@ impl Json {
         drop(query);
         url
     }
+}
 
+impl Endpoint {
     fn read(&self, status: u16, bytes: Option<Vec<u8>>, first: bool) -> Verdict<Page> {
         if status != 200 {
             let coded = bytes.and_then(|bytes| json::strict(&bytes, &Limits::default()).ok());
@@ -208,9 +210,9 @@ impl Json {
 
     /// The answer's code says that the cursor has run out.
     fn expired(&self, document: &Value) -> bool {
-        let Some(code) = self.endpoint.code.as_ref().and_then(|pointer| document.pointer(pointer)) else { return false };
+        let Some(code) = self.code.as_ref().and_then(|pointer| document.pointer(pointer)) else { return false };
         let code = code.as_str().map_or_else(|| code.to_string(), str::to_owned);
-        self.endpoint.expired.contains(&code)
+        self.expired.contains(&code)
     }
 
     /// The rows of a page, each with its faults; or why the page cannot be read.
@@ -218,18 +220,18 @@ impl Json {
         let mut of_rows = BTreeMap::<usize, Vec<Fault>>::new();
         for fault in faults {
             let pointer = fault.place.pointer.clone().unwrap_or_default();
-            let inside = pointer.strip_prefix(&self.endpoint.items).and_then(|rest| rest.strip_prefix('/'));
+            let inside = pointer.strip_prefix(&self.items).and_then(|rest| rest.strip_prefix('/'));
             match inside.and_then(|rest| rest.split('/').next()?.parse().ok()) {
                 Some(row) => of_rows.entry(row).or_default().push(fault),
                 // The array of rows itself is in doubt.
-                None if format!("{}/", self.endpoint.items).starts_with(&format!("{pointer}/")) => {
+                None if format!("{}/", self.items).starts_with(&format!("{pointer}/")) => {
                     return Page::Spoiled(vec![fault]);
                 }
                 None => {}
             }
         }
         let next = self.next(&document);
-        let rows = match jsonfile::items(document, &self.endpoint.items) {
+        let rows = match jsonfile::items(document, &self.items) {
             Ok(rows) => rows,
             Err(fault) => return Page::Spoiled(vec![fault]),
         };
@@ -238,11 +240,25 @@ impl Json {
     }
 
     fn next(&self, document: &Value) -> Next {
-        let Some(pointer) = &self.endpoint.next else { return Next::Numbered { total: None } };
+        let Some(pointer) = &self.next else { return Next::Numbered { total: None } };
         Next::Cursor(match document.pointer(pointer) {
             Some(Value::String(cursor)) if !cursor.is_empty() => Some(cursor.clone()),
             Some(Value::Number(cursor)) => Some(cursor.to_string()),
             _ => None,
         })
+    }
+}
+
+/// The rows of a page that was kept, each with its faults; the options are those of an object.
+///
+/// # Errors
+/// The faults for which the page is refused whole.
+pub fn rows_of(object: &ObjectOptions, bytes: &[u8]) -> Result<Vec<Result<Value, Vec<Fault>>>, Vec<Fault>> {
+    let endpoint: Endpoint = options::read(&object.own())?;
+    match endpoint.read(200, Some(bytes.to_vec()), true) {
+        Verdict::Done(Page::Rows(rows, _)) => Ok(rows.into_iter().map(|(_, row)| row).collect()),
+        Verdict::Done(Page::Spoiled(faults)) => Err(faults),
+        Verdict::Done(Page::Expired) => Ok(Vec::new()),
+        Verdict::Lasting(fault) | Verdict::Passing(fault) => Err(vec![fault]),
     }
 }

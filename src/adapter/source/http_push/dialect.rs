@@ -70,10 +70,7 @@ impl Dialect {
 
     /// The rows of a body.
     pub(super) fn batch(&self, delivery: &str, body: &[u8], limits: &Limits) -> Result<Batch, Problem> {
-        let rows = match &self.form {
-            Form::Json(items) => json_rows(items, body, limits)?,
-            Form::Xml(rules) => xml_rows(rules, body)?,
-        };
+        let rows = self.form.rows(body, limits)?;
         let row = |(at, data): (usize, Value)| Row {
             object: self.object.clone(),
             origin: format!("push/{delivery}#{}", at + 1),
@@ -84,6 +81,20 @@ impl Dialect {
         };
         Ok(Batch { rows: rows.into_iter().enumerate().map(row).collect(), ..Batch::default() })
     }
+}
+
+impl Form {
+    fn rows(&self, body: &[u8], limits: &Limits) -> Result<Vec<Value>, Problem> {
+        match self {
+            Self::Json(items) => json_rows(items, body, limits),
+            Self::Xml(rules) => xml_rows(rules, body),
+        }
+    }
+}
+
+/// The rows of a body by the table of its object alone.
+pub(super) fn rows(table: &ObjectTable, body: &[u8]) -> Result<Vec<Value>, Vec<Fault>> {
+    form(table)?.rows(body, &Limits::default()).map_err(|problem| problem.1)
 }
 
 /// A vendor with a secret of its own does not open the door with another's.

@@ -159,6 +159,15 @@ pub fn open(
     Ok(PushSource { system: system.clone(), objects: by_path, store: context.store.clone() })
 }
 
+/// Rows of a body that was kept, as the route would take them; the options are those of an object.
+///
+/// # Errors
+/// Every fault for which the delivery is refused.
+pub fn rows_of(object: &ObjectOptions, body: &[u8]) -> Result<Vec<serde_json::Value>, Vec<Fault>> {
+    let table: ObjectTable = options::read(&object.own())?;
+    dialect::rows(&table, body)
+}
+
 /// Everything a request needs.
 struct Door {
     sources: BTreeMap<String, PushSource>,
