@@ -72,7 +72,11 @@ pub(super) async fn build(store: &Store, lore: &Lore, tell: &(dyn Fn(u64, u64) +
     .await?;
     pages(store, NUMBERS, "", |rows| each(rows, |row| hot.hold(&row.text(0), place(row.int(1))))).await?;
     pages(store, REDIRECTS, "", |rows| each(rows, |row| hot.redirect(place(row.int(1)), place(row.int(2))))).await?;
-    pages(store, NAMES, FIRST_NAME, |rows| each(rows, |row| drop(hot.names.insert(row.int(2), count(row))))).await?;
+    pages(store, NAMES, FIRST_NAME, |rows| {
+        hot.names.extend(rows.iter().map(|row| (row.int(2), count(row))));
+        Ok(())
+    })
+    .await?;
     hot.apart = apart(&store.read(APART, &[]).await?);
     hot.turn = Some(turn);
     Ok(hot)
