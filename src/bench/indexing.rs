@@ -31,6 +31,8 @@ pub struct Indexing {
     pub merges: i64,
     pub split: Vec<Share>,
     pub scores: Scores,
+    /// Of the index in memory, without what is kept ready of the persons who were needed last.
+    pub bytes_per_person: usize,
 }
 
 /// Where time went.
@@ -77,6 +79,7 @@ pub async fn run(url: &str, records: usize, seed: u64, batch: usize, tell: &(dyn
         merges: count("SELECT COUNT(*) FROM person_redirect").await.map_err(failed)?,
         split: split.into(),
         scores: people::score(&people, &clusters),
+        bytes_per_person: index.bytes_per_person().await,
     })
 }
 

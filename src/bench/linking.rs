@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{
     meter::Meter,
-    people::{self, People, Scores},
+    people::{self, People, Scores, agreement},
 };
 use crate::{
     error::Fault,
@@ -37,6 +37,8 @@ pub struct Part {
     /// Questions for a human, for each hundred records.
     pub questions_percent: f64,
     pub scores: Scores,
+    /// F1 between the partitions of this order of arrival and of the opposite one.
+    pub order_f1: f64,
 }
 
 /// One size of a growing index.
@@ -54,16 +56,22 @@ pub struct Growth {
 /// Rules and model do not fit.
 pub fn run(rules: &Rules, model: &Model, records: usize, seed: u64) -> Result<Linking, Fault> {
     let people = people::draw(records, seed);
-    let raws = raws(rules, &people);
+    let mut raws = raws(rules, &people);
     let meter = Meter::start();
-    let mut engine = Engine::new(rules.clone(), Weights::new(rules, model)?);
-    let linked: Vec<u32> = raws.iter().map(|raw| engine.link(&Record::of(rules, &raw.texts)).person).collect();
-    let rate = rate(&meter, records);
-    let found: Vec<u32> = linked.into_iter().map(|person| engine.root(person)).collect();
-    let stream = part(&engine, rate, people::score(&people, &found), records);
+    let (engine, streamed) = stream(rules, model, &raws)?;
+    let stream_rate = rate(&meter, records);
     let meter = Meter::start();
     let clusters = batch::cluster(rules, model, &raws)?;
-    let batch = part(&clusters.engine, self::rate(&meter, records), people::score(&people, &clusters.persons), records);
+    let batch_rate = rate(&meter, records);
+    raws.reverse();
+    let backwards = |mut persons: Vec<u32>| {
+        persons.reverse();
+        persons
+    };
+    let stream_order = agreement(&streamed, &backwards(self::stream(rules, model, &raws)?.1));
+    let batch_order = agreement(&clusters.persons, &backwards(batch::cluster(rules, model, &raws)?.persons));
+    let stream = part(&engine, (stream_rate, stream_order), people::score(&people, &streamed), records);
+    let batch = part(&clusters.engine, (batch_rate, batch_order), people::score(&people, &clusters.persons), records);
     Ok(Linking {
         records,
         persons: people.persons,
@@ -73,6 +81,14 @@ pub fn run(rules: &Rules, model: &Model, records: usize, seed: u64) -> Result<Li
         overflow: engine.overflow(),
         model: model.version.clone(),
     })
+}
+
+/// One record after the other.
+fn stream(rules: &Rules, model: &Model, raws: &[Raw]) -> Result<(Engine, Vec<u32>), Fault> {
+    let mut engine = Engine::new(rules.clone(), Weights::new(rules, model)?);
+    let linked: Vec<u32> = raws.iter().map(|raw| engine.link(&Record::of(rules, &raw.texts)).person).collect();
+    let persons = linked.into_iter().map(|person| engine.root(person)).collect();
+    Ok((engine, persons))
 }
 
 /// Lets an index grow through the sizes and takes the time at each.
@@ -125,11 +141,12 @@ fn rate(meter: &Meter, records: usize) -> f64 {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "counts of a benchmark are far below 2^53")]
-fn part(engine: &Engine, rate: f64, scores: Scores, records: usize) -> Part {
+fn part(engine: &Engine, (rate, order_f1): (f64, f64), scores: Scores, records: usize) -> Part {
     Part {
         records_per_cpu_second: rate,
         comparisons_per_record: engine.counts.comparisons as f64 / records as f64,
         questions_percent: engine.questions.len() as f64 * 100.0 / records as f64,
         scores,
+        order_f1,
     }
 }

@@ -127,7 +127,7 @@ impl Hub {
         bus.declare(&topology).await.map_err(|error| vec![error.fault()])?;
         let index = person_index(&store, &keys).map_err(|fault| vec![fault])?;
         index
-            .prepare(&|done, all| tracing::info!(records = done, batch = all, "blocking keys are made anew"))
+            .prepare(&|done, all| tracing::info!(records = done, batch = all, "the person index is read into memory"))
             .await
             .map_err(|error| vec![error.fault()])?;
         let child = child(&config, file);

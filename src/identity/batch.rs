@@ -9,11 +9,14 @@ use std::{
     sync::Arc,
 };
 
+use rustc_hash::FxHashMap;
+
 use super::{
     Evidence,
     golden::Voice,
     link::{
-        Engine, PersonNo, Way,
+        Engine, PersonNo, Rules, Way,
+        profile::Profile,
         score::{Belief, Score},
     },
     lore::{Lore, Statement},
@@ -23,6 +26,7 @@ use super::{
 use crate::envelope::PersonKey;
 
 /// A person of the batch, in the place of the engine's person.
+#[derive(Clone)]
 pub(super) struct Seat {
     pub(super) key: PersonKey,
     pub(super) seq: i64,
@@ -32,12 +36,42 @@ pub(super) struct Seat {
     pub(super) heard: Vec<Heard>,
     /// Numbers held that no record gives any more.
     pub(super) kept: Vec<Arc<Statement>>,
+    /// All of it in the form in which it is compared, as of the last [`Seat::settle`].
+    pub(super) profile: Arc<Profile>,
 }
 
 impl Seat {
     /// A person of the store.
     pub(super) fn known(key: PersonKey, seq: i64) -> Self {
-        Self { key, seq, is_new: false, numbers: Vec::new(), heard: Vec::new(), kept: Vec::new() }
+        Self { key, seq, is_new: false, numbers: Vec::new(), heard: Vec::new(), kept: Vec::new(), profile: Arc::default() }
+    }
+
+    /// A person who was never seen before.
+    fn new(key: PersonKey) -> Self {
+        Self { is_new: true, ..Self::known(key, 0) }
+    }
+
+    /// Brings what was heard into order, and derives the rest from it. The order in which it was heard does not matter.
+    pub(super) fn settle(&mut self, rules: &Rules) {
+        let source = |heard: &Heard| (heard.at, heard.statement.id.clone(), Arc::clone(&heard.system));
+        self.heard.sort_by_cached_key(source);
+        self.heard.dedup_by(|later, first| {
+            later.statement.id == first.statement.id && later.system == first.system && later.doubted == first.doubted
+        });
+        let kept = std::mem::take(&mut self.kept);
+        self.kept =
+            kept.into_iter().filter(|kept| kept.number.as_ref().is_some_and(|number| !self.states(&number.hash))).collect();
+        let mut profile = Profile::default();
+        for heard in &self.heard {
+            match heard.doubted {
+                true => profile.absorb(&heard.statement.without_number(rules)),
+                false => profile.absorb(&heard.statement.record),
+            };
+        }
+        for kept in &self.kept {
+            profile.absorb(&kept.record);
+        }
+        self.profile = Arc::new(profile);
     }
 
     /// Whether a record of the person gives the number as the person's own.
@@ -60,7 +94,7 @@ impl Seat {
 #[derive(Clone)]
 pub(super) struct Heard {
     pub(super) statement: Arc<Statement>,
-    pub(super) system: String,
+    pub(super) system: Arc<str>,
     pub(super) at: i64,
     /// Its number is somebody else's.
     pub(super) doubted: bool,
@@ -122,7 +156,7 @@ pub(super) struct Batch<'a> {
     pub(super) touched: BTreeSet<PersonNo>,
     /// The youngest person of the index.
     pub(super) last: i64,
-    now: i64,
+    pub(super) now: i64,
 }
 
 impl<'a> Batch<'a> {
@@ -146,25 +180,14 @@ impl<'a> Batch<'a> {
     }
 
     /// Brings in a person of the store; call it in the order of their age.
-    pub(super) fn seat(&mut self, mut seat: Seat) -> PersonNo {
-        let person = self.engine.seat();
-        seat.heard.sort_by(|one, other| (one.at, &one.statement.id).cmp(&(other.at, &other.statement.id)));
-        for heard in &seat.heard {
-            let statement = &heard.statement;
-            match heard.doubted {
-                true => self.engine.teach(person, &statement.without_number(&self.lore.rules), &statement.keys),
-                false => self.engine.teach(person, &statement.record, &statement.keys),
-            }
-        }
-        for number in &seat.kept {
-            self.engine.teach(person, &number.record, &[]);
-        }
+    pub(super) fn seat(&mut self, seat: Seat) -> PersonNo {
+        let person = self.engine.seat(Arc::clone(&seat.profile));
         self.seats.push(seat);
         person
     }
 
     /// How frequent the names of the batch are; row 0 of the store counts all records.
-    pub(super) fn count_names<'s>(&mut self, asked: impl Iterator<Item = &'s Statement>, counts: &HashMap<i64, u32>) {
+    pub(super) fn count_names<'s>(&mut self, asked: impl Iterator<Item = &'s Statement>, counts: &FxHashMap<i64, u32>) {
         let Some(field) = self.lore.counted else { return };
         let all = counts.get(&0).copied().unwrap_or_default();
         for (term, hash) in asked.filter_map(|statement| statement.name) {
@@ -252,7 +275,7 @@ impl<'a> Batch<'a> {
         let made = self.engine.len() > self.seats.len();
         if made {
             let key = self.lore.person_key(&[&asked.reference_id]);
-            self.seats.push(Seat { key, seq: 0, is_new: true, numbers: Vec::new(), heard: Vec::new(), kept: Vec::new() });
+            self.seats.push(Seat::new(key));
         }
         made
     }
@@ -348,7 +371,7 @@ impl<'a> Batch<'a> {
         let known = Known { person, statement: Some(Arc::clone(statement)), remarks: remarks.clone() };
         self.by_reference.insert(asked.reference_id.clone(), known);
         let doubted = remarks.contains(OTHER_NAME);
-        let heard = Heard { statement: Arc::clone(statement), system: asked.system.as_str().to_owned(), at: self.now, doubted };
+        let heard = Heard { statement: Arc::clone(statement), system: asked.system.as_str().into(), at: self.now, doubted };
         self.seats[person as usize].heard.push(heard);
         self.touched.insert(person);
         self.links.push(Link { person, asked, statement: Arc::clone(statement), evidence, remarks, is_known });

@@ -48,6 +48,6 @@ impl LinkCache {
 }
 
 /// The first half of a hash in hex: enough to tell any two apart.
-fn short(hash: &str) -> u128 {
+pub(super) fn short(hash: &str) -> u128 {
     hash.get(..32).and_then(|half| u128::from_str_radix(half, 16).ok()).unwrap_or_default()
 }

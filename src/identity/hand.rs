@@ -54,7 +54,7 @@ const TELL_APART: &str = "INSERT INTO cannot_link (one_key, other_key, reason, a
 impl StoreIndex {
     /// The person that counts today for a key, and its place. Nobody else decides about persons until the transaction ends.
     pub(super) async fn held(&self, tx: &mut Tx, key: &PersonKey) -> Result<(PersonKey, i64), Fault> {
-        write::hold(tx).await.map_err(|error| error.fault())?;
+        write::hold_to_change(tx).await.map_err(|error| error.fault())?;
         let rows = tx.read(CURRENT, &[Arg::from(key.as_str())]).await.map_err(|error| error.fault())?;
         let found = rows.first().map(|row| (PersonKey::from(row.text(0)), row.int(1)));
         found.ok_or_else(|| no_person(key))
@@ -77,7 +77,7 @@ impl StoreIndex {
         }
         self.lift(tx, &one.0, &other.0).await?;
         let (new, old) = if one.1 < other.1 { (one, other) } else { (other, one) };
-        let row = write::retired_row((old.0.as_str(), old.1), (new.0.as_str(), new.1), "hand", &why.event);
+        let row = write::retired_row(old.0.as_str(), new.0.as_str(), "hand", &why.event);
         write::retire(tx, vec![row]).await.map_err(|error| error.fault())?;
         self.rebuild(tx, &[&new.0]).await?;
         Ok(Merged { person_key: new.0, retired_key: old.0 })

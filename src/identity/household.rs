@@ -76,7 +76,7 @@ pub(super) async fn observe(store: &Store, keys: &IdentityKeys, families: &[Fami
         return Ok(Vec::new());
     }
     let mut tx = store.begin().await?;
-    write::hold(&mut tx).await?;
+    write::hold_households(&mut tx).await?;
     let mut known = Known::load(&mut tx, keys, families).await?;
     let found: Vec<String> = families.iter().map(|family| known.place(keys, family)).collect();
     put(&mut tx, keys, families, &found).await?;

@@ -1,24 +1,21 @@
 //! [`StoreIndex`]: the person index over the store.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::{
     Evidence, IdentityKeys, PersonIndex, PersonQuery, Resolution,
-    batch::Decision,
+    batch::{Batch, Decision},
     cache::{Link, LinkCache},
+    hot::Hot,
     household::{self, Family},
     keys::WRONG_KEY,
-    load,
+    load::{self, Files},
     lore::{Lore, Statement},
-    remark,
+    prepare, remark,
     standard::Standard,
     timings::{Part, Timings},
     write,
@@ -75,6 +72,8 @@ impl IdentityEvent {
 pub struct StoreIndex {
     pub(super) store: Store,
     pub(super) lore: Lore,
+    /// Whoever decides has it alone; so the batches of one router do not wait for one another in the store.
+    pub(super) hot: Mutex<Hot>,
     cache: LinkCache,
     keys_checked: OnceCell<()>,
     /// Where the time goes.
@@ -88,7 +87,8 @@ impl StoreIndex {
     /// Rules and model do not fit one another.
     pub fn new(store: Store, keys: IdentityKeys) -> Result<Self, Fault> {
         let (lore, cache) = (Lore::new(keys)?, LinkCache::new(CACHE));
-        Ok(Self { store, lore, cache, keys_checked: OnceCell::new(), timings: Timings::default() })
+        let hot = Mutex::new(Hot::new(&lore.rules));
+        Ok(Self { store, lore, hot, cache, keys_checked: OnceCell::new(), timings: Timings::default() })
     }
 
     /// Makes sure that the keys are those the index was made with; the first use of an empty index settles them.
@@ -161,63 +161,77 @@ impl StoreIndex {
     }
 
     /// Records that say nothing new, from the store: nothing is to be decided, and nobody waits.
-    async fn on_file(&self, asked: &[Standard], found: &mut [Option<Link>]) -> Result<(), Error> {
+    async fn on_file(&self, asked: &[Standard], found: &mut [Option<Link>]) -> Result<Files, Error> {
         let open: Vec<usize> = (0..asked.len()).filter(|place| found[*place].is_none()).collect();
-        let references: HashSet<&str> = open.iter().map(|place| asked[*place].reference_id.as_str()).collect();
-        let rows: Value = references.into_iter().map(|reference| json!({"r": reference})).collect();
-        let mut known: HashMap<String, Link> = HashMap::new();
-        for row in self.store.read(load::ON_FILE, &[Arg::from(&rows)]).await? {
-            let statement = self.lore.open(&row.text(3), &row.text(4))?;
-            known.insert(row.text(0), Link { key: row.text(1).into(), remarks: row.text(2), statement });
-        }
+        let references = open.iter().map(|place| asked[*place].reference_id.as_str());
+        let files = Files::read(&self.store, &self.lore, references).await?;
         for place in open {
-            let link = known.get(&asked[place].reference_id).filter(|link| link.statement.said.covers(&asked[place].said));
-            if let Some(link) = link {
+            let Some(on_file) = files.by_reference.get(&asked[place].reference_id) else { continue };
+            let statement = on_file.statement.as_ref().filter(|statement| statement.said.covers(&asked[place].said));
+            if let Some(statement) = statement.map(Arc::clone) {
+                let link = Link { key: on_file.key.clone(), remarks: on_file.remarks.clone(), statement };
                 self.cache.put(&asked[place], link.clone());
-                found[place] = Some(link.clone());
+                found[place] = Some(link);
             }
         }
-        Ok(())
+        Ok(files)
     }
 
     /// Decides and writes; nobody else does meanwhile.
-    async fn attempt(&self, asked: &[&Standard]) -> Result<Vec<Resolution>, Error> {
+    async fn attempt(&self, asked: &[(&Standard, Arc<Statement>)], files: &Files) -> Result<Vec<Resolution>, Error> {
         let clock = self.timings.clock();
-        let statements: Vec<(&Standard, Arc<Statement>)> = asked.iter().map(|asked| (*asked, self.lore.of(asked))).collect();
-        let clock = self.timings.lap(Part::Standard, clock);
+        let mut hot = self.hot.lock().await;
+        if hot.turn.is_none() {
+            *hot = prepare::build(&self.store, &self.lore, &|_, _| {}).await?;
+        }
         let mut tx = self.store.begin().await?;
-        write::hold(&mut tx).await?;
+        let turn = write::hold(&mut tx).await?;
         let clock = self.timings.lap(Part::Wait, clock);
-        let mut batch = load::load(&mut tx, &self.lore, &statements).await?;
+        prepare::catch_up(&mut tx, &self.lore, &mut hot, turn).await?;
+        let again = match files.turn == turn {
+            true => None,
+            false => {
+                let references = asked.iter().map(|(asked, _)| asked.reference_id.as_str());
+                Some(Files::read_again(&mut tx, &self.lore, references).await?)
+            }
+        };
+        let mut batch = load::load(&mut tx, (&self.lore, &*hot), asked, again.as_ref().unwrap_or(files)).await?;
         let clock = self.timings.lap(Part::Load, clock);
-        let decisions: Vec<Decision> = statements.iter().map(|(asked, statement)| batch.decide(asked, statement)).collect();
+        let decisions: Vec<Decision> = asked.iter().map(|(asked, statement)| batch.decide(asked, statement)).collect();
         let clock = self.timings.lap(Part::Decide, clock);
         if !batch.is_empty() {
             write::write(&mut tx, &mut batch, &self.lore).await?;
             let clock = self.timings.lap(Part::Write, clock);
             tx.commit().await?;
-            self.timings.lap(Part::Commit, clock);
+            let clock = self.timings.lap(Part::Commit, clock);
+            hot.follow(&batch, &self.lore.rules, turn + 1);
+            self.timings.lap(Part::Follow, clock);
             let (merged, reviews) = (batch.merges.len(), batch.asks.len());
             if merged + reviews > 0 {
                 tracing::debug!(merged, reviews, "identity: persons joined or put to review");
             }
         }
-        let answer = |(asked, decision): (&&Standard, Decision)| {
-            let key = batch.person(decision.person).key.clone();
-            let known = batch.by_reference.get(&asked.reference_id).filter(|_| decision.is_kept);
-            if let Some(statement) = known.and_then(|known| known.statement.clone()) {
-                self.cache.put(asked, Link { key: key.clone(), remarks: decision.remarks.join(" "), statement });
-            }
-            let Decision { evidence, created, remarks, .. } = decision;
-            let remarks = remarks.into_iter().map(remark::quality).chain(remark::on_number(asked)).collect();
-            Resolution { key, evidence, created, remarks }
-        };
-        Ok(asked.iter().zip(decisions).map(answer).collect())
+        drop(hot);
+        Ok(asked.iter().zip(decisions).map(|((asked, _), decision)| self.resolution(&batch, asked, decision)).collect())
     }
 
-    async fn resolve_missing(&self, asked: &[&Standard]) -> Result<Vec<Resolution>, Error> {
+    fn resolution(&self, batch: &Batch<'_>, asked: &Standard, decision: Decision) -> Resolution {
+        let key = batch.person(decision.person).key.clone();
+        let known = batch.by_reference.get(&asked.reference_id).filter(|_| decision.is_kept);
+        if let Some(statement) = known.and_then(|known| known.statement.clone()) {
+            self.cache.put(asked, Link { key: key.clone(), remarks: decision.remarks.join(" "), statement });
+        }
+        let Decision { evidence, created, remarks, .. } = decision;
+        let remarks = remarks.into_iter().map(remark::quality).chain(remark::on_number(asked)).collect();
+        Resolution { key, evidence, created, remarks }
+    }
+
+    async fn resolve_missing(&self, asked: &[&Standard], files: &Files) -> Result<Vec<Resolution>, Error> {
+        let clock = self.timings.clock();
+        let asked: Vec<(&Standard, Arc<Statement>)> = asked.iter().map(|asked| (*asked, self.lore.of(asked))).collect();
+        self.timings.lap(Part::Standard, clock);
         for tried in 1..=TRIES {
-            match self.attempt(asked).await {
+            match self.attempt(&asked, files).await {
                 Err(error) if is_transient(&error) && tried < TRIES => {}
                 result => return result,
             }
@@ -238,14 +252,15 @@ impl PersonIndex for StoreIndex {
         let asked: Vec<Standard> = batch.iter().map(|query| Standard::of(query, &self.lore.keys)).collect();
         let clock = self.timings.lap(Part::Standard, clock);
         let mut found = self.cached(&asked).await?;
+        let mut files = Files::default();
         if found.iter().any(Option::is_none) {
-            self.on_file(&asked, &mut found).await?;
+            files = self.on_file(&asked, &mut found).await?;
             leave_open(&asked, &mut found);
         }
         self.timings.lap(Part::Known, clock);
         let missing: Vec<&Standard> =
             asked.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(asked, _)| asked).collect();
-        let mut rest = if missing.is_empty() { Vec::new() } else { self.resolve_missing(&missing).await? }.into_iter();
+        let mut rest = if missing.is_empty() { Vec::new() } else { self.resolve_missing(&missing, &files).await? }.into_iter();
         let mut resolutions = Vec::with_capacity(batch.len());
         for (asked, found) in asked.iter().zip(found) {
             match found {

@@ -24,6 +24,7 @@ mod batch;
 mod cache;
 mod golden;
 pub mod hand;
+mod hot;
 pub mod household;
 pub mod index;
 pub mod keys;

@@ -196,7 +196,7 @@ impl StoreIndex {
     /// # Errors
     /// There is none, it is decided, the two were told apart, or the store failed.
     pub async fn answer(&self, tx: &mut Tx, id: &str, answer: Answer, reason: &str) -> Result<Item, Fault> {
-        super::write::hold(tx).await.map_err(|error| error.fault())?;
+        super::write::hold_to_change(tx).await.map_err(|error| error.fault())?;
         let sql = format!("SELECT {COLUMNS} FROM review_item WHERE id = $1");
         let rows = tx.read(&sql, &[id.into()]).await.map_err(|error| error.fault())?;
         let item = rows.first().map(Item::of).ok_or_else(no_review)?;

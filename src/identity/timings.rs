@@ -20,11 +20,14 @@ pub enum Part {
     Decide,
     Write,
     Commit,
+    /// The index in memory takes over what was committed.
+    Follow,
 }
 
 impl Part {
     /// All of them, in order.
-    pub const ALL: [Self; 7] = [Self::Standard, Self::Known, Self::Wait, Self::Load, Self::Decide, Self::Write, Self::Commit];
+    pub const ALL: [Self; 8] =
+        [Self::Standard, Self::Known, Self::Wait, Self::Load, Self::Decide, Self::Write, Self::Commit, Self::Follow];
 
     /// The word in tables.
     pub fn as_str(self) -> &'static str {
@@ -36,13 +39,14 @@ impl Part {
             Self::Decide => "comparing",
             Self::Write => "writing",
             Self::Commit => "commit",
+            Self::Follow => "hot index",
         }
     }
 }
 
 /// Nanoseconds by part, since the index was opened.
 #[derive(Debug, Default)]
-pub struct Timings([AtomicU64; 7]);
+pub struct Timings([AtomicU64; 8]);
 
 impl Timings {
     pub(super) fn clock(&self) -> Instant {

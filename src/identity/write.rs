@@ -16,11 +16,16 @@ use crate::{
 };
 
 /// Whoever may make or change persons does so alone until the transaction ends.
-const HOLD: &str = "SELECT name FROM identity_key_check WHERE name = 'hmac' FOR UPDATE";
-const ADD_PERSONS: &str = "INSERT INTO person (person_key, state, profile, version, created_at, seq) \
-     SELECT value ->> 'k', 'active', value ->> 'p', 1, $2, CAST(value ->> 'seq' AS BIGINT) FROM {rows}";
-pub(super) const CHANGE_PERSONS: &str =
-    "UPDATE person SET version = version + 1, profile = value ->> 'p' FROM {rows} WHERE person_key = value ->> 'k'";
+const HOLD: &str = "SELECT turn FROM identity_turn WHERE name = 'index' FOR UPDATE";
+/// SQLite has one writer, and this transaction is it.
+const TURN: &str = "SELECT turn FROM identity_turn WHERE name = 'index'";
+const NEXT_TURN: &str = "UPDATE identity_turn SET turn = turn + 1 WHERE name = 'index'";
+const HOLD_HOUSEHOLDS: &str = "UPDATE identity_turn SET turn = turn + 1 WHERE name = 'households'";
+const ADD_PERSONS: &str = "INSERT INTO person (person_key, state, profile, version, created_at, seq, turn) \
+     SELECT value ->> 'k', 'active', value ->> 'p', 1, $2, CAST(value ->> 'seq' AS BIGINT), \
+     (SELECT turn FROM identity_turn WHERE name = 'index') FROM {rows}";
+pub(super) const CHANGE_PERSONS: &str = "UPDATE person SET version = version + 1, profile = value ->> 'p', \
+     turn = (SELECT turn FROM identity_turn WHERE name = 'index') FROM {rows} WHERE person_key = value ->> 'k'";
 const ADD_NUMBERS: &str = "INSERT INTO person_identifier (number_hash, person_key, number, class, active, event_id, since) \
      SELECT value ->> 'h', value ->> 'k', value ->> 'n', value ->> 'c', 1, value ->> 'e', $2 FROM {rows} \
      WHERE 1 = 1 ON CONFLICT DO NOTHING";
@@ -34,23 +39,19 @@ const CHANGE_LINKS: &str = "UPDATE source_record SET said_id = value ->> 'i', sa
      WHERE reference_id = value ->> 'id'";
 const ADD_SAID: &str = "INSERT INTO said (reference_id, said_id, event_id, at) SELECT value ->> 'id', value ->> 'i', value ->> 'e', $2 \
      FROM {rows} WHERE 1 = 1 ON CONFLICT DO NOTHING";
-/// More than `$2` persons under one key are not found by it.
-pub(super) const ADD_KEYS: &str = "INSERT INTO block_key (hash, person) SELECT CAST(value ->> 'h' AS BIGINT), CAST(value ->> 'p' AS BIGINT) \
-     FROM {rows} WHERE NOT EXISTS (SELECT 1 FROM block_key b WHERE b.hash = CAST(value ->> 'h' AS BIGINT) LIMIT 1 OFFSET $2) \
-     ON CONFLICT DO NOTHING";
-const COUNT_NAMES: &str = "INSERT INTO name_count (hash, records) SELECT CAST(value ->> 'h' AS BIGINT), CAST(value ->> 'n' AS BIGINT) \
-     FROM {rows} WHERE 1 = 1 ON CONFLICT (hash) DO UPDATE SET records = name_count.records + excluded.records";
-/// What moves when a person turns out to be an older one. `value` has `old` and `new` key and `o` and `n` for their places.
-pub(super) const RETIRE: [&str; 11] = [
+const COUNT_NAMES: &str = "INSERT INTO name_count (hash, records, turn) \
+     SELECT CAST(value ->> 'h' AS BIGINT), CAST(value ->> 'n' AS BIGINT), (SELECT turn FROM identity_turn WHERE name = 'index') \
+     FROM {rows} WHERE 1 = 1 \
+     ON CONFLICT (hash) DO UPDATE SET records = name_count.records + excluded.records, turn = excluded.turn";
+/// What moves when a person turns out to be an older one. `value` has `old` and `new` key.
+const RETIRE: [&str; 9] = [
     "UPDATE person_identifier SET person_key = value ->> 'new' FROM {rows} WHERE person_key = value ->> 'old'",
     "UPDATE source_record SET person_key = value ->> 'new' FROM {rows} WHERE person_key = value ->> 'old'",
     "UPDATE person_redirect SET new_key = value ->> 'new' FROM {rows} WHERE new_key = value ->> 'old'",
     "INSERT INTO person_redirect (old_key, new_key, reason, event_id, at) \
      SELECT value ->> 'old', value ->> 'new', value ->> 'why', value ->> 'e', CAST(value ->> 'at' AS BIGINT) FROM {rows}",
-    "UPDATE person SET state = 'merged', version = version + 1 FROM {rows} WHERE person_key = value ->> 'old'",
-    "INSERT INTO block_key (hash, person) SELECT hash, CAST(value ->> 'n' AS BIGINT) FROM {rows} \
-     JOIN block_key ON person = CAST(value ->> 'o' AS BIGINT) WHERE 1 = 1 ON CONFLICT DO NOTHING",
-    "DELETE FROM block_key WHERE person IN (SELECT CAST(value ->> 'o' AS BIGINT) FROM {rows})",
+    "UPDATE person SET state = 'merged', version = version + 1, turn = (SELECT turn FROM identity_turn WHERE name = 'index') \
+     FROM {rows} WHERE person_key = value ->> 'old'",
     "UPDATE review_item SET person_key = value ->> 'new' FROM {rows} WHERE person_key = value ->> 'old' AND state = 'open'",
     "UPDATE review_item SET other_key = value ->> 'new' FROM {rows} WHERE other_key = value ->> 'old' AND state = 'open'",
     "UPDATE review_item SET state = 'closed', decision = 'joined', closed_at = CAST(value ->> 'at' AS BIGINT) FROM {rows} \
@@ -64,26 +65,33 @@ const ADD_REVIEWS: &str = "INSERT INTO review_item (id, reason, state, person_ke
      SELECT value ->> 'id', value ->> 'r', 'open', value ->> 'k', value ->> 'o', value ->> 's', value ->> 'e', value ->> 'v', '', $2, 0, \
      CAST(value ->> 't' AS BIGINT), value ->> 'f', value ->> 'm', value ->> 'ref', value ->> 'i' FROM {rows} WHERE 1 = 1 ON CONFLICT DO NOTHING";
 
-/// Waits until no other router is in the middle of a decision. SQLite has one writer, and this transaction is it.
-pub(super) async fn hold(tx: &mut Tx) -> Result<(), Error> {
-    if tx.backend() == Backend::Postgres {
-        tx.read(HOLD, &[]).await?;
-    }
-    Ok(())
+/// Waits until no other router is in the middle of a decision. Answers how many decisions there were so far.
+pub(super) async fn hold(tx: &mut Tx) -> Result<i64, Error> {
+    let sql = if tx.backend() == Backend::Postgres { HOLD } else { TURN };
+    Ok(tx.read(sql, &[]).await?.first().map_or(0, |row| row.int(0)))
 }
 
-/// Writes a batch. Nothing is committed here.
+/// The same for a decision that is certain to change something.
+pub(super) async fn hold_to_change(tx: &mut Tx) -> Result<(), Error> {
+    tx.execute(NEXT_TURN, &[]).await.map(|_| ())
+}
+
+/// Waits until nobody else files families.
+pub(super) async fn hold_households(tx: &mut Tx) -> Result<(), Error> {
+    tx.execute(HOLD_HOUSEHOLDS, &[]).await.map(|_| ())
+}
+
+/// Writes a batch, as one decision more. Nothing is committed here.
 pub(super) async fn write(tx: &mut Tx, batch: &mut Batch<'_>, lore: &Lore) -> Result<(), Error> {
     number_new(batch);
-    let now = [Arg::Int(clock::millis())];
+    hold_to_change(tx).await?;
+    let now = [Arg::Int(batch.now)];
     run(tx, ADD_PERSONS, persons(batch, lore, true)?, "k", &now).await?;
     run(tx, CHANGE_PERSONS, persons(batch, lore, false)?, "k", &[]).await?;
     run(tx, ADD_STATEMENTS, statements(batch, lore)?, "i", &[]).await?;
     run(tx, ADD_LINKS, links(batch, false), "id", &now).await?;
     run(tx, CHANGE_LINKS, links(batch, true), "id", &now).await?;
     run(tx, ADD_SAID, batch.links.iter().map(|link| link_row(batch, link)).collect(), "id", &now).await?;
-    let most = i64::try_from(lore.rules.decide.block.saturating_sub(1)).unwrap_or(i64::MAX);
-    run(tx, ADD_KEYS, block_keys(batch), "h", &[Arg::Int(most)]).await?;
     run(tx, COUNT_NAMES, names(batch), "h", &[]).await?;
     retire(tx, retired(batch)).await?;
     run(tx, ADD_NUMBERS, numbers(batch, lore)?, "h", &now).await?;
@@ -156,15 +164,6 @@ fn link_row(batch: &Batch<'_>, link: &Link<'_>) -> Value {
         "i": link.statement.id, "m": link.remarks})
 }
 
-fn block_keys(batch: &Batch<'_>) -> Vec<Value> {
-    let mut rows = BTreeSet::new();
-    for link in &batch.links {
-        let person = batch.person(link.person).seq;
-        rows.extend(link.statement.hashes.iter().map(|hash| (*hash, person)));
-    }
-    rows.into_iter().map(|(hash, person)| json!({"h": hash.to_string(), "p": person.to_string()})).collect()
-}
-
 fn names(batch: &Batch<'_>) -> Vec<Value> {
     let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
     for (_, hash) in batch.links.iter().filter_map(|link| link.statement.name) {
@@ -189,16 +188,15 @@ fn retired(batch: &Batch<'_>) -> Vec<Value> {
     let seen = batch.merges.iter().filter(|(retired, _)| !batch.seats[*retired as usize].is_new);
     let rows = seen.map(|(retired, asked)| {
         let (old, new) = (&batch.seats[*retired as usize], batch.person(*retired));
-        retired_row((old.key.as_str(), old.seq), (new.key.as_str(), new.seq), "evidence", asked.event.as_str())
+        retired_row(old.key.as_str(), new.key.as_str(), "evidence", asked.event.as_str())
     });
     rows.collect()
 }
 
 /// A row for [`retire`]. A key may come back by a split and retire again: the moment tells its events apart.
-pub(super) fn retired_row(old: (&str, i64), new: (&str, i64), why: &str, event: &str) -> Value {
+pub(super) fn retired_row(old: &str, new: &str, why: &str, event: &str) -> Value {
     let at = clock::millis();
-    json!({"old": old.0, "new": new.0, "o": old.1.to_string(), "n": new.1.to_string(), "why": why, "e": event, "at": at.to_string(),
-        "id": format!("merged:{}:{at}", old.0)})
+    json!({"old": old, "new": new, "why": why, "e": event, "at": at.to_string(), "id": format!("merged:{old}:{at}")})
 }
 
 /// The id of a review is derived from the question, so that the same question is asked once, whatever was answered.

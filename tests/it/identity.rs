@@ -88,6 +88,7 @@ on_every_store! {
     who_is_told_apart_stays_apart
     golden_records_follow_their_records
     receivers_of_an_old_key_are_told
+    routers_hear_what_humans_decide
     families_that_share_half_are_one_household
 }
 

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 use time::macros::date;
 
-pub use self::score::{Scores, score};
+pub use self::score::{Scores, agreement, score};
 use self::{
     clerk::Clerk,
     home::{Home, Homes},

@@ -52,6 +52,17 @@ pub fn score<C: Copy + Eq + Hash>(people: &People, clusters: &[C]) -> Scores {
     }
 }
 
+/// How much two partitions of the same records are one: F1 over the pairs of records that each has together.
+pub fn agreement<C: Copy + Eq + Hash>(one: &[C], other: &[C]) -> f64 {
+    let (mut left, mut right, mut both) = (HashMap::new(), HashMap::new(), HashMap::new());
+    for (one, other) in one.iter().zip(other) {
+        *left.entry(*one).or_default() += 1;
+        *right.entry(*other).or_default() += 1;
+        *both.entry((*one, *other)).or_default() += 1;
+    }
+    2.0 * pairs(both.into_values()) / (pairs(left.into_values()) + pairs(right.into_values())).max(1.0)
+}
+
 #[allow(clippy::cast_precision_loss, reason = "counts of a benchmark are far below 2^53")]
 fn pairs(sizes: impl Iterator<Item = u64>) -> f64 {
     sizes.map(|size| size * (size - 1) / 2).sum::<u64>() as f64

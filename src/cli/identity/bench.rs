@@ -23,6 +23,9 @@ pub(in crate::cli) struct Args {
     records: usize,
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Draws with each of these seeds instead, and shows how well each was linked.
+    #[arg(long, value_delimiter = ',', num_args = 1..)]
+    seeds: Vec<u64>,
     /// A model from `identity train`; without it the built-in one.
     #[arg(long)]
     model: Option<PathBuf>,
@@ -74,6 +77,7 @@ fn indexing_table(indexing: &Indexing) -> comfy_table::Table {
         ["F1".to_owned(), format!("{:.5}", scores.f1)],
         ["twins merged".to_owned(), format!("{} of {}", scores.twins_merged, scores.twin_pairs)],
         ["namesakes merged".to_owned(), format!("{} of {}", scores.namesakes_merged, scores.namesake_pairs)],
+        ["bytes a person, hot index".to_owned(), indexing.bytes_per_person.to_string()],
         ["open reviews".to_owned(), indexing.open_reviews.to_string()],
         ["persons joined later".to_owned(), indexing.merges.to_string()],
     ];
@@ -103,6 +107,9 @@ pub(in crate::cli) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
+    if !args.seeds.is_empty() {
+        return seeds(args, &rules, &model);
+    }
     let linking = linking::run(&rules, &model, args.records, args.seed)?;
     if args.format.is_json() {
         output::json(&linking)?;
@@ -110,6 +117,41 @@ pub(in crate::cli) async fn run(args: &Args) -> anyhow::Result<ExitCode> {
         output::say!("{}", table(&linking));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Quality over several populations, both ways of linking.
+fn seeds(args: &Args, rules: &Rules, model: &Model) -> anyhow::Result<ExitCode> {
+    let (mut rows, mut all) = (Vec::new(), Vec::new());
+    for seed in &args.seeds {
+        let linking = linking::run(rules, model, args.records, *seed)?;
+        rows.extend(
+            [("one by one", &linking.stream), ("whole file", &linking.batch)].map(|(way, part)| seed_row(*seed, way, part)),
+        );
+        all.push(json!({"seed": seed, "linking": linking}));
+    }
+    if args.format.is_json() {
+        output::json(&all)?;
+    } else {
+        let heads = ["seed", "way", "precision", "recall", "F1", "mixed", "twins", "namesakes", "asked %", "other order F1"];
+        output::say!("{}", output::table(heads, rows.into_iter()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn seed_row(seed: u64, way: &str, part: &Part) -> [String; 10] {
+    let scores = &part.scores;
+    [
+        seed.to_string(),
+        way.to_owned(),
+        format!("{:.5}", scores.precision),
+        format!("{:.5}", scores.recall),
+        format!("{:.5}", scores.f1),
+        scores.mixed_clusters.to_string(),
+        format!("{} of {}", scores.twins_merged, scores.twin_pairs),
+        format!("{} of {}", scores.namesakes_merged, scores.namesake_pairs),
+        format!("{:.2}", part.questions_percent),
+        format!("{:.5}", part.order_f1),
+    ]
 }
 
 fn growth_row(growth: &Growth) -> [String; 3] {
@@ -137,6 +179,7 @@ fn table(linking: &Linking) -> comfy_table::Table {
         row("namesakes merged", stream, batch, |part| {
             format!("{} of {}", part.scores.namesakes_merged, part.scores.namesake_pairs)
         }),
+        row("F1 with the opposite order", stream, batch, |part| format!("{:.5}", part.order_f1)),
     ];
     output::table(["", "one by one", "whole file"], facts.into_iter().chain(rows))
 }

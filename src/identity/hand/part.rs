@@ -38,8 +38,12 @@ const RECORDS: &str =
 /// The eldest first: of the keys of a part it is the one that comes back.
 const REDIRECTS: &str =
     "SELECT r.old_key FROM person_redirect r JOIN person p ON p.person_key = r.old_key WHERE r.new_key = $1 ORDER BY p.seq";
-const ADD: &str = "INSERT INTO person (person_key, state, profile, version, created_at, seq) \
-     VALUES ($1, 'active', $2, 1, $3, (SELECT COALESCE(MAX(seq), 0) + 1 FROM person))";
+const ADD: &str = "INSERT INTO person (person_key, state, profile, version, created_at, seq, turn) \
+     VALUES ($1, 'active', $2, 1, $3, (SELECT COALESCE(MAX(seq), 0) + 1 FROM person), \
+     (SELECT turn FROM identity_turn WHERE name = 'index'))";
+/// Keys that lead to either part may lead elsewhere than before.
+const LED: &str = "UPDATE person SET turn = (SELECT turn FROM identity_turn WHERE name = 'index') \
+     WHERE person_key IN (SELECT old_key FROM person_redirect WHERE new_key = $1 OR new_key = $2)";
 const MOVE: &str = "UPDATE source_record SET person_key = $2 WHERE reference_id IN (SELECT value ->> 'r' FROM {rows})";
 
 impl StoreIndex {
@@ -72,6 +76,7 @@ impl StoreIndex {
         self.move_records(tx, &moved, &new).await.map_err(failed)?;
         self.follow(tx, (&redirects, &new), &moved, &stay).await.map_err(failed)?;
         self.take_events(tx, &new).await.map_err(failed)?;
+        tx.execute(LED, &[key.as_str().into(), new.as_str().into()]).await.map_err(failed)?;
         self.tell_apart(tx, &key, &new, "split").await?;
         self.rebuild(tx, &[&key, &new]).await?;
         self.announce(tx, (&key, &new), &why.event).await?;

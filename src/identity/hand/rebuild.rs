@@ -1,4 +1,4 @@
-//! What is derived from records, made anew: golden record, blocking keys, who holds a number.
+//! What is derived from records, made anew: golden record, who holds a number.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -84,7 +84,7 @@ impl StoreIndex {
             seats[person].seq = row.int(1);
             let Some(sealed) = row.optional_text(8) else { continue };
             let statement = self.lore.open(&row.text(7), &sealed)?;
-            let heard = Heard { statement, system: row.text(3), at: row.int(4), doubted: false };
+            let heard = Heard { statement, system: row.text(3).into(), at: row.int(4), doubted: false };
             let claim = heard.statement.number.clone().map(|number| Claim { number, event: row.text(6) });
             filed.push(Filed { person, reference: row.text(2), remarks: row.text(5), claim });
             seats[person].heard.push(heard);
@@ -124,17 +124,11 @@ impl StoreIndex {
     }
 
     async fn put(&self, tx: &mut Tx, seats: &[Seat]) -> Result<(), Error> {
-        let (mut golden, mut keys) = (Vec::new(), BTreeSet::new());
+        let mut golden = Vec::new();
         for seat in seats {
             let sealed = golden::seal(&self.lore.keys, &golden::golden(&self.lore.rules, &seat.voices()))?;
             golden.push(json!({"k": seat.key, "p": sealed, "seq": seat.seq.to_string()}));
-            keys.extend(seat.heard.iter().flat_map(|heard| &heard.statement.hashes).map(|hash| (*hash, seat.seq)));
         }
-        let keys = keys.into_iter().map(|(hash, person)| json!({"h": hash.to_string(), "p": person.to_string()})).collect();
-        let clear = "DELETE FROM block_key WHERE person IN (SELECT CAST(value ->> 'seq' AS BIGINT) FROM {rows})";
-        write::run(tx, clear, golden.clone(), "k", &[]).await?;
-        write::run(tx, write::CHANGE_PERSONS, golden, "k", &[]).await?;
-        let most = i64::try_from(self.lore.rules.decide.block.saturating_sub(1)).unwrap_or(i64::MAX);
-        write::run(tx, write::ADD_KEYS, keys, "h", &[Arg::Int(most)]).await.map(|_| ())
+        write::run(tx, write::CHANGE_PERSONS, golden, "k", &[]).await.map(|_| ())
     }
 }

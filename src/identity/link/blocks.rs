@@ -5,7 +5,10 @@ use rustc_hash::FxHashMap;
 /// The highest bit says that the entry is the place of a list; most keys have one person and no list.
 const LIST: u32 = 1 << 31;
 
-/// Persons by key, at most so many under each.
+/// Longer lists under a key are looked at when there is no shorter one.
+const SHORT_LIST: usize = 40;
+
+/// Persons by key, at most so many under each: the oldest.
 #[derive(Debug, Default)]
 pub struct Blocks {
     entries: FxHashMap<u64, u32>,
@@ -47,24 +50,57 @@ impl Blocks {
                     list.push(person);
                 } else {
                     self.overflow += 1;
+                    // Whatever the order in which they came, the same ones stay.
+                    let youngest = list.iter_mut().max().filter(|youngest| **youngest > person);
+                    youngest.into_iter().for_each(|youngest| *youngest = person);
                 }
             }
         }
+    }
+
+    /// Fills `ranking` with the persons under the keys, those under most, and rarest, of them first; of equals the older.
+    /// `root` is whom a person turned out to be.
+    pub fn rank(&self, keys: &[u64], root: impl Fn(u32) -> u32, ranking: &mut Ranking) {
+        let Ranking { found, ranked } = ranking;
+        found.clear();
+        // Long lists only say something when nothing else does: whoever is near shares a rare key too.
+        for most in [SHORT_LIST, usize::MAX] {
+            for persons in keys.iter().map(|key| self.get(*key)).filter(|persons| persons.count() <= most) {
+                found.extend(persons.each().map(&root));
+            }
+            if !found.is_empty() {
+                break;
+            }
+        }
+        found.sort_unstable();
+        ranked.clear();
+        for person in found {
+            match ranked.last_mut() {
+                Some((count, last)) if last == person => *count += 1,
+                _ => ranked.push((1, *person)),
+            }
+        }
+        ranked.sort_unstable_by_key(|(count, person)| (u32::MAX - count, *person));
+    }
+
+    /// Bytes of the tables, about.
+    pub fn bytes(&self) -> usize {
+        let lists: usize = self.lists.iter().map(|list| 24 + list.capacity() * 4).sum();
+        // A hash table is at most seven eighths full, on average less than two thirds.
+        lists + self.entries.len() * 13 * 3 / 2
     }
 
     /// All lists of two persons and more.
     pub fn lists(&self) -> &[Vec<u32>] {
         &self.lists
     }
+}
 
-    /// Keys in use.
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
+/// Who is near: a work space that is used again, and the result, as number of shared keys and person.
+#[derive(Debug, Default)]
+pub struct Ranking {
+    found: Vec<u32>,
+    pub ranked: Vec<(u32, u32)>,
 }
 
 /// The persons under one key.

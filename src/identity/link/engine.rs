@@ -1,9 +1,11 @@
 //! The linking engine: one record after the other finds its person, or becomes a new one.
 
+use std::sync::Arc;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{
-    blocks::Blocks,
+    blocks::{Blocks, Ranking},
     keys,
     model::Weights,
     profile::Profile,
@@ -14,8 +16,6 @@ use super::{
 };
 use crate::identity::number::Class;
 
-/// Longer lists under a key are looked at when there is no shorter one.
-const SHORT_LIST: usize = 40;
 /// Persons with another strong number are compared when they share so many keys.
 const NEAR: u32 = 4;
 
@@ -25,7 +25,8 @@ pub type PersonNo = u32;
 /// A person.
 #[derive(Debug, Clone, Default)]
 pub struct Person {
-    pub profile: Profile,
+    /// Shared with whoever keeps the person while the engine is only for some of all persons.
+    pub profile: Arc<Profile>,
     pub records: u32,
     /// The person that this one turned out to be.
     pub merged_into: Option<PersonNo>,
@@ -112,8 +113,7 @@ pub struct Engine {
     /// Persons of the whole index, when only a part of it is here.
     pub population: usize,
     keys: Vec<u64>,
-    found: Vec<PersonNo>,
-    ranked: Vec<(u32, PersonNo)>,
+    near: Ranking,
 }
 
 impl Engine {
@@ -129,8 +129,7 @@ impl Engine {
             counts_terms: true,
             population: 0,
             keys: Vec::new(),
-            found: Vec::new(),
-            ranked: Vec::new(),
+            near: Ranking::default(),
         }
     }
 
@@ -173,7 +172,7 @@ impl Engine {
         let strong = record.strong(self.judge.number);
         let holder = strong.and_then(|number| self.holders.get(&number).copied()).map(|holder| self.root(holder));
         if let Some(holder) = holder {
-            return match self.judge.belief(record, &self.persons[holder as usize].profile) {
+            return match self.judge.belief(record, &*self.persons[holder as usize].profile) {
                 Belief::Sure => self.by_number(record, holder),
                 Belief::Slip if !self.fits_another(record, holder) => self.by_number(record, holder),
                 Belief::Unread => self.by_evidence(&self.without_number(record), None),
@@ -200,10 +199,10 @@ impl Engine {
     fn fits_another(&mut self, record: &Record, holder: PersonNo) -> bool {
         self.candidates(record);
         let most = self.judge.rules.decide.compare;
-        (0..self.ranked.len().min(most)).any(|place| {
-            let person = self.ranked[place].1;
+        (0..self.near.ranked.len().min(most)).any(|place| {
+            let person = self.near.ranked[place].1;
             self.counts.comparisons += 1;
-            let score = self.judge.score(record, &self.persons[person as usize].profile, false);
+            let score = self.judge.score(record, &*self.persons[person as usize].profile, false);
             person != holder && self.verdict(&score) == Verdict::Link
         })
     }
@@ -264,49 +263,31 @@ impl Engine {
     }
 
     pub(super) fn absorb(&mut self, record: &Record, person: PersonNo) {
-        self.persons[person as usize].profile.absorb(record);
+        Arc::make_mut(&mut self.persons[person as usize].profile).absorb(record);
         for key in &self.keys {
             self.blocks.put(*key, person);
         }
     }
 
-    /// Fills `ranked` with the persons that share most, and rarest, keys with the record.
+    /// Ranks the persons that share most, and rarest, keys with the record.
     pub(super) fn candidates(&mut self, record: &Record) {
         keys::keys(&self.judge.rules.keys, record, &mut self.keys);
-        self.found.clear();
-        // Long lists only say something when nothing else does: whoever is near shares a rare key too.
-        for most in [SHORT_LIST, usize::MAX] {
-            for persons in self.keys.iter().map(|key| self.blocks.get(*key)).filter(|persons| persons.count() <= most) {
-                self.found.extend(persons.each());
+        let root = |mut person: PersonNo| {
+            while let Some(next) = self.persons[person as usize].merged_into {
+                person = next;
             }
-            if !self.found.is_empty() {
-                break;
-            }
-        }
-        for person in &mut self.found {
-            while let Some(next) = self.persons[*person as usize].merged_into {
-                *person = next;
-            }
-        }
-        self.found.sort_unstable();
-        self.ranked.clear();
-        for person in &self.found {
-            match self.ranked.last_mut() {
-                Some((count, last)) if last == person => *count += 1,
-                _ => self.ranked.push((1, *person)),
-            }
-        }
-        // Most keys first; of equals the older person.
-        self.ranked.sort_unstable_by_key(|(count, person)| (u32::MAX - count, *person));
+            person
+        };
+        self.blocks.rank(&self.keys, root, &mut self.near);
     }
 
     fn has_another_number(&self, record: &Record, person: PersonNo) -> bool {
-        self.judge.number.is_some_and(|place| two_numbers(place, record, &self.persons[person as usize].profile))
+        self.judge.number.is_some_and(|place| two_numbers(place, record, &*self.persons[person as usize].profile))
     }
 
     fn compare(&mut self, record: &Record, person: PersonNo) -> Score {
         self.counts.comparisons += 1;
-        self.judge.score(record, &self.persons[person as usize].profile, true)
+        self.judge.score(record, &*self.persons[person as usize].profile, true)
     }
 
     /// The best of the candidates, if any is good enough.
@@ -315,8 +296,8 @@ impl Engine {
         let mut best: Option<(PersonNo, Score)> = None;
         let mut second: Option<(PersonNo, Score)> = None;
         let mut barred: Option<(PersonNo, Score)> = None;
-        for place in 0..self.ranked.len().min(most) {
-            let (shared, person) = self.ranked[place];
+        for place in 0..self.near.ranked.len().min(most) {
+            let (shared, person) = self.near.ranked[place];
             if shared < NEAR && self.has_another_number(record, person) {
                 continue;
             }
@@ -369,7 +350,7 @@ impl Engine {
 
     /// Whether two persons have numbers that contradict.
     pub(super) fn are_two(&self, one: PersonNo, other: PersonNo) -> bool {
-        let (one, other) = (&self.persons[one as usize].profile, &self.persons[other as usize].profile);
+        let (one, other) = (&*self.persons[one as usize].profile, &*self.persons[other as usize].profile);
         let score = self.judge.score(one, other, true);
         score.two_numbers || score.conflict
     }
@@ -392,10 +373,10 @@ impl Engine {
     /// After a record brought something new: persons that now are the same one.
     pub(super) fn join_neighbours(&mut self, person: PersonNo) {
         let most = self.judge.rules.decide.compare;
-        for place in 0..self.ranked.len().min(most) {
-            let (person, other) = (self.root(person), self.root(self.ranked[place].1));
+        for place in 0..self.near.ranked.len().min(most) {
+            let (person, other) = (self.root(person), self.root(self.near.ranked[place].1));
             let apart = || {
-                let profile = |person: PersonNo| &self.persons[person as usize].profile;
+                let profile = |person: PersonNo| &*self.persons[person as usize].profile;
                 self.judge.number.is_some_and(|place| two_numbers(place, profile(person), profile(other)))
             };
             if person != other && !apart() {
@@ -407,7 +388,7 @@ impl Engine {
 
     /// Merges two persons when the evidence and every guard allow it.
     pub(super) fn merge_if_sure(&mut self, one: PersonNo, other: PersonNo) -> bool {
-        let (left, right) = (&self.persons[one as usize].profile, &self.persons[other as usize].profile);
+        let (left, right) = (&*self.persons[one as usize].profile, &*self.persons[other as usize].profile);
         let score = self.judge.score(left, right, true);
         let sure = self.verdict(&score) == Verdict::Link && !self.are_told_apart(one, other);
         if sure {
@@ -425,7 +406,7 @@ impl Engine {
         self.counts.merges += 1;
         let gone = std::mem::take(&mut self.persons[retired as usize]);
         self.persons[retired as usize].merged_into = Some(survivor);
-        self.persons[survivor as usize].profile.merge(&gone.profile);
+        Arc::make_mut(&mut self.persons[survivor as usize].profile).merge(&gone.profile);
         self.persons[survivor as usize].records += gone.records;
         survivor
     }
@@ -449,9 +430,7 @@ impl Engine {
     /// Bytes of the index, about: profiles, keys, lists.
     pub fn bytes(&self) -> usize {
         let profiles: usize = self.persons.iter().map(|person| size_of::<Person>() + person.profile.bytes()).sum();
-        let lists: usize = self.blocks.lists().iter().map(|list| 24 + list.capacity() * 4).sum();
-        // A hash table is at most seven eighths full, on average less than two thirds.
-        profiles + lists + (self.blocks.len() * 13 + self.holders.len() * 13) * 3 / 2
+        profiles + self.blocks.bytes() + self.holders.len() * 13 * 3 / 2
     }
 }
 

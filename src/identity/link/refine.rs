@@ -26,7 +26,7 @@ impl Engine {
             let pairs = self.neighbours(touched.as_ref());
             for (one, other) in pairs {
                 self.counts.comparisons += 1;
-                let score = self.judge.score(&self.person(one).profile, &self.person(other).profile, true);
+                let score = self.judge.score(&*self.person(one).profile, &*self.person(other).profile, true);
                 known.insert((one, other), score);
             }
             known.retain(|(one, other), score| {

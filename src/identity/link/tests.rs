@@ -143,7 +143,7 @@ proptest! {
         prop_assert_eq!(clusters.persons.len(), raws.len());
         for person in &clusters.persons {
             prop_assert_eq!(engine.root(*person), *person);
-            let profile = &engine.person(*person).profile;
+            let profile = &*engine.person(*person).profile;
             prop_assert!(profile.strong(number).count() <= 1, "two strong numbers on one person");
             prop_assert!(profile.each(number).count() <= 8);
             prop_assert!(!two_numbers(number, profile, profile));
