@@ -28,6 +28,8 @@ const SAMPLES: u32 = 60;
 /// Caches fill in the first part, which counts for nothing; the second is compared with the last.
 const EARLY: (f64, f64) = (0.25, 0.55);
 const LATE: (f64, f64) = (0.7, 1.0);
+/// Connections that pools open when they first need them, however late: the readers of the store.
+const LAZY: i64 = 3;
 /// Longest time until the last records are through.
 const DRAIN: Duration = Duration::from_secs(120);
 
@@ -59,7 +61,7 @@ pub struct Report {
 impl Report {
     /// Flat, balanced, and everything that was offered is there.
     pub fn is_well(&self, most_growth: f64) -> bool {
-        let flat = self.memory_growth_percent <= most_growth && self.descriptor_growth <= 0;
+        let flat = self.memory_growth_percent <= most_growth && self.descriptor_growth <= LAZY;
         flat && self.gap == 0 && self.offered == self.delivered && self.offered > 0
     }
 }

@@ -25,9 +25,17 @@ enum Command {
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> anyhow::Result<ExitCode> {
-    let url = global.config()?.store_url();
+    let config = global.config()?;
+    let url = config.store_url();
     if let Some(Command::Plan(format)) = args.command {
         return plan(&url, format).await;
+    }
+    if url.starts_with("sqlite:") {
+        // The first command of a new hub finds no folder.
+        let unusable = |error: std::io::Error| {
+            Fault::new(store::UNREACHABLE, format!("the data folder cannot be made: {}", error.kind())).hint("check `hub.data`")
+        };
+        std::fs::create_dir_all(&config.hub.data).map_err(unusable)?;
     }
     let store = Store::open(&url).await.map_err(|error| error.fault())?;
     store.migrate().await.map_err(|error| error.fault())?;

@@ -1,7 +1,7 @@
 //! What the hub knows now, as far as rules ask for it, and the alerts that come of it.
 //!
 //! Of every record that passed the router the fields in [`FIELDS`] are kept, encrypted, one row for each source object;
-//! links hold rows of one person, household, case, account or certificate together. A row that changed is `due` until the
+//! links hold rows of one person, identity number, household, case, account or certificate together. A row that changed is `due` until the
 //! rules have looked at it. The router writes all of it in the transaction of its batch: two statements more, whatever the
 //! size of the batch, and none for batches without such records.
 
@@ -15,7 +15,7 @@ pub use field::{FIELDS, fields_of};
 use crate::{
     clock,
     config::keys::Keys,
-    domain::keyed_hash::KeyedHash,
+    domain::{keyed_hash::KeyedHash, resident_id::ResidentId},
     envelope::{Event, Op},
     store::{Error, Tx},
 };
@@ -62,6 +62,9 @@ impl Fact {
     }
 }
 
+/// Where records of one person have its identity number.
+const NUMBERS: [&str; 4] = ["id_number", "person_id_number", "applicant_id_number", "payee_id_number"];
+
 /// What holds the record to others.
 fn links(event: &Event, persons: &[String], hash: &KeyedHash) -> Vec<(&'static str, String)> {
     let (record, system) = (&event.data.record, event.system());
@@ -77,6 +80,9 @@ fn links(event: &Event, persons: &[String], hash: &KeyedHash) -> Vec<(&'static s
     links.extend(text("certificate_no").map(|number| ("certificate", short(number))));
     links.extend(text("case_no").map(|case| ("case", short(case))));
     links.extend(record["case_nos"].as_array().into_iter().flatten().filter_map(Value::as_str).map(|case| ("case", short(case))));
+    // Of records that are about one person; members of a household have numbers of their own.
+    let number = NUMBERS.iter().find_map(|field| ResidentId::parse(text(field)?).ok());
+    links.extend(number.map(|number| ("number", hash.hex(number.as_str()))));
     links.extend(text("account_no").map(|account| ("account", hash.hex(account))));
     links.extend(
         text("account_ref").and_then(|account| account.strip_prefix("account:")).map(|hash| ("account", hash.to_owned())),

@@ -162,9 +162,11 @@ impl Running {
     fn start_router(&mut self) {
         let hub = &self.hub;
         let router = Arc::new(hub.router());
-        for partition in (0..hub.config.bus.partitions).chain([PRIORITY]) {
+        for partition in 0..hub.config.bus.partitions {
             self.tasks.spawn(Arc::clone(&router).run(partition, self.cancel.clone()));
         }
+        let hurried = Router { store: hub.store.hurried(), ..hub.router() };
+        self.tasks.spawn(Arc::new(hurried).run(PRIORITY, self.cancel.clone()));
         match supervise::rule::load(&hub.config.paths.rules) {
             Ok(rules) => {
                 let engine = supervise::engine::Engine::new(hub.store.clone(), hub.keys.clone(), rules);
@@ -233,9 +235,16 @@ impl Running {
             hub.adapters.iter().filter(|spec| spec.kind == SourceKind::HttpPush).cloned().collect();
         let mut sources = Vec::new();
         for spec in &specs {
-            sources.push(http_push::open(&spec.slug, &spec.source, &objects(spec), &context(hub))?);
+            sources.push(http_push::open(
+                &spec.slug,
+                &spec.source,
+                &objects(spec),
+                &SourceContext { store: hub.store.hurried(), ..context(hub) },
+            )?);
         }
-        let intake = PushIntake::new(&specs, &self.shared()).await.map_err(|error| vec![error.fault()])?;
+        // Whoever pushes waits for the answer.
+        let shared = Shared { store: hub.store.hurried(), ..self.shared() };
+        let intake = PushIntake::new(&specs, &shared).await.map_err(|error| vec![error.fault()])?;
         let mailboxes =
             mailbox::routes::routes(hub.mailboxes(), Tokens::new(hub.agreements.partners()), Arc::clone(&hub.agreements));
         let app = crate::api::routes(Arc::clone(hub))

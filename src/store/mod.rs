@@ -11,7 +11,10 @@
 use std::{
     borrow::Cow,
     str::FromStr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -179,8 +182,50 @@ pub struct Store {
     /// page cache when it sees that another one has written.
     writers: AnyPool,
     backend: Backend,
-    /// SQLite has one writer: queue for it here, not in busy loops.
+    writer: Arc<Turns>,
+    hurried: bool,
+}
+
+/// SQLite has one writer: queue for it here, not in busy loops.
+#[derive(Default)]
+struct Turns {
     writer: Arc<Mutex<()>>,
+    /// Hurried ones that wait.
+    hurried: AtomicUsize,
+}
+
+impl Turns {
+    /// A hurried one waits for the transaction that runs; others let it pass and queue again.
+    async fn take(&self, hurried: bool) -> OwnedMutexGuard<()> {
+        if hurried {
+            let _waiting = Waiting::on(&self.hurried);
+            return Arc::clone(&self.writer).lock_owned().await;
+        }
+        loop {
+            let turn = Arc::clone(&self.writer).lock_owned().await;
+            if self.hurried.load(Ordering::Acquire) == 0 {
+                return turn;
+            }
+            drop(turn);
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Counted while it lives: a caller that gives up waiting is not waited for.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn on(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Store {
@@ -201,7 +246,7 @@ impl Store {
                 (pool.clone(), pool)
             }
         };
-        Ok(Self { pool, writers, backend, writer: Arc::default() })
+        Ok(Self { pool, writers, backend, writer: Arc::default(), hurried: false })
     }
 
     /// Brings the tables to the state this program needs; safe to repeat, and from several processes at once.
@@ -223,6 +268,12 @@ impl Store {
         self.backend
     }
 
+    /// The same store for few and small transactions that somebody waits for: on SQLite, where all transactions queue, they
+    /// go before those of bulk loads.
+    pub fn hurried(&self) -> Self {
+        Self { hurried: true, ..self.clone() }
+    }
+
     /// Reads outside a transaction.
     pub async fn read(&self, sql: &str, args: &[Arg]) -> Result<Vec<Row>, Error> {
         let query = bind(self, sql, args);
@@ -234,7 +285,7 @@ impl Store {
     pub async fn begin(&self) -> Result<Tx, Error> {
         let began = Instant::now();
         let guard = match self.backend {
-            Backend::Sqlite => Some(Arc::clone(&self.writer).lock_owned().await),
+            Backend::Sqlite => Some(self.writer.take(self.hurried).await),
             Backend::Postgres => None,
         };
         let inner = match self.backend {

@@ -1,5 +1,8 @@
 //! The facts of persons, a batch of persons at a time: their own, and those that a household, case, account or
 //! certificate holds to their own.
+//!
+//! Objects that state the same identity number are looked at as one person's, also where identity asks a human because the
+//! names differ: an alert is a question to an office, and a misspelt name must not hide a death.
 
 use std::collections::BTreeSet;
 
@@ -74,7 +77,13 @@ pub(super) async fn gather(store: &Store, keys: &Keys, persons: &[String], objec
     let mut own: Vec<(String, Vec<String>)> = own(store, persons).await?.into_iter().collect();
     own.sort();
     own.extend(objects.iter().map(|object| (String::new(), vec![object.clone()])));
-    let beside = beside(store, &own).await?;
+    let same = held(store, &own, "a.kind = 'number'").await?;
+    for (_, ids) in &mut own {
+        let more: BTreeSet<&String> = ids.iter().filter_map(|id| same.get(id)).flatten().collect();
+        let more: Vec<String> = more.into_iter().filter(|id| !ids.contains(id)).cloned().collect();
+        ids.extend(more);
+    }
+    let beside = held(store, &own, "a.kind NOT IN ('person', 'number')").await?;
     let ids: BTreeSet<String> = own.iter().flat_map(|(_, ids)| ids).chain(beside.values().flatten()).cloned().collect();
     let facts = facts(store, keys, &ids).await?;
     let places: FxHashMap<&str, usize> = facts.iter().enumerate().map(|(place, fact)| (fact.object_id.as_str(), place)).collect();
@@ -104,17 +113,19 @@ async fn own(store: &Store, persons: &[String]) -> Result<FxHashMap<String, Vec<
     Ok(own)
 }
 
-/// For each object those that something but a person holds to it.
-async fn beside(store: &Store, own: &[(String, Vec<String>)]) -> Result<FxHashMap<String, Vec<String>>, Error> {
-    let sql = "SELECT DISTINCT a.object_id, b.object_id FROM (SELECT value ->> 0 AS id FROM {rows}) g CROSS JOIN fact_link a \
-               CROSS JOIN fact_link b WHERE a.object_id = g.id AND a.kind <> 'person' AND b.kind = a.kind AND b.value = a.value \
-               AND b.object_id <> a.object_id";
+/// For each object those that a link of this kind holds to it.
+async fn held(store: &Store, own: &[(String, Vec<String>)], kind: &str) -> Result<FxHashMap<String, Vec<String>>, Error> {
+    let sql = format!(
+        "SELECT DISTINCT a.object_id, b.object_id FROM (SELECT value ->> 0 AS id FROM {{rows}}) g CROSS JOIN fact_link a \
+         CROSS JOIN fact_link b WHERE a.object_id = g.id AND {kind} AND b.kind = a.kind AND b.value = a.value \
+         AND b.object_id <> a.object_id"
+    );
     let ids: BTreeSet<String> = own.iter().flat_map(|(_, ids)| ids).cloned().collect();
-    let mut beside: FxHashMap<String, Vec<String>> = FxHashMap::default();
-    for row in store.read(sql, &[rows(&ids).into()]).await? {
-        beside.entry(row.text(0)).or_default().push(row.text(1));
+    let mut held: FxHashMap<String, Vec<String>> = FxHashMap::default();
+    for row in store.read(&sql, &[rows(&ids).into()]).await? {
+        held.entry(row.text(0)).or_default().push(row.text(1));
     }
-    Ok(beside)
+    Ok(held)
 }
 
 async fn facts(store: &Store, keys: &Keys, ids: &BTreeSet<String>) -> Result<Vec<Seen>, Error> {

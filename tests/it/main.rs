@@ -18,6 +18,7 @@ mod crash;
 mod daytwo;
 mod deliver;
 mod demo;
+mod disaster;
 mod doctor;
 mod fuzz;
 mod hostile;

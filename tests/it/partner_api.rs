@@ -454,7 +454,8 @@ fn department(dir: &Path, program: &Path, certificate: &Value) {
     let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config/partners/bank-icbc.toml")).unwrap();
     let text = format!("conformance = {}\n{text}", certificate["signed_by"]);
     std::fs::write(partners.join("bank-icbc.toml"), text).unwrap();
-    let migrated = std::process::Command::new(program).args(["migrate", "--data", "department"]).current_dir(dir).output().unwrap();
+    let migrated =
+        std::process::Command::new(program).args(["migrate", "--data", "department"]).current_dir(dir).output().unwrap();
     assert!(migrated.status.success(), "{migrated:?}");
     let add = |more: &[&str]| {
         let words = ["partner", "key", "add", "bank-icbc", "--public", "bank-icbc.pub", "--data", "department"];

@@ -340,13 +340,17 @@ fn whatever_comes_numbers_and_links_are_single() {
 }
 
 /// One router for everything, or three by turns, of which one starts anew for each batch: what they decide is the same.
+///
+/// Each record speaks once: of a record that changed its word a router remembers until its next start under which keys the
+/// old word stood. It compares in another order then, and greedy merging is not free of order.
 #[test]
 fn routers_that_take_turns_decide_as_one() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let run = |cases: u32, server: Option<String>| {
         let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
         let ran = runner.run(&mentions(60), |mentions| {
-            let queries: Vec<PersonQuery> = mentions.iter().map(query_of).collect();
+            let once = mentions.iter().enumerate().map(|(place, &(a, b, c, d, e, f, _))| query_of(&(a, b, c, d, e, f, place)));
+            let queries: Vec<PersonQuery> = once.collect();
             runtime.block_on(async {
                 let database = async || match &server {
                     Some(server) => Database::postgres(server).await,

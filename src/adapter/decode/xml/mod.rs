@@ -24,7 +24,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use walk::{Keeps, Walker};
+use walk::Walker;
 
 /// The document, or a row of it, is not well-formed.
 pub const SYNTAX: Code = Code::new(3450);
@@ -152,7 +152,7 @@ pub struct Document {
 /// # Errors
 /// The fault for which all of it is refused.
 pub fn document(bytes: &[u8], rules: &Rules) -> Result<Document, Fault> {
-    let mut walker = Walker::new(bytes, Arc::new(rules.clone())).keeping(Keeps::Values);
+    let mut walker = Walker::new(bytes, Arc::new(rules.clone()));
     let mut document = Document::default();
     while let Some(row) = walker.step()? {
         document.rows.push(row);
@@ -180,7 +180,7 @@ impl Xml {
 impl Format for Xml {
     fn verify(&self, input: &mut dyn Input) -> Result<u64, Vec<Fault>> {
         input.seek(SeekFrom::Start(0)).map_err(|error| vec![unreadable(&error)])?;
-        let mut walker = Walker::new(input, Arc::clone(&self.rules)).keeping(Keeps::Nothing);
+        let mut walker = Walker::new(input, Arc::clone(&self.rules)).only_looking();
         let mut count = 0;
         while let Some(_row) = walker.step().map_err(|fault| vec![fault])? {
             count += 1;

@@ -31,7 +31,8 @@ pub struct Walker<R: Read> {
     reader: Reader<Text<R>>,
     buffer: Vec<u8>,
     rules: Arc<Rules>,
-    keeps: Keeps,
+    /// Values of rows are kept; otherwise rows are only looked at, with all the same checks.
+    keeps: bool,
     begun: bool,
     rooted: bool,
     /// Open elements outside rows, and how many of them, from the root, are those of the path.
@@ -50,17 +51,6 @@ pub struct Walker<R: Read> {
     over: bool,
 }
 
-/// What is kept of rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keeps {
-    /// Their values, and the facts of the document beside each.
-    All,
-    /// Their values; the facts are asked for once.
-    Values,
-    /// They are only looked at.
-    Nothing,
-}
-
 /// What a document goes on with.
 enum Step {
     More,
@@ -77,7 +67,7 @@ impl<R: Read> Walker<R> {
             buffer: Vec::new(),
             parent_seen: rules.path.len() == 1,
             rules,
-            keeps: Keeps::All,
+            keeps: true,
             begun: false,
             rooted: false,
             depth: 0,
@@ -92,10 +82,10 @@ impl<R: Read> Walker<R> {
         }
     }
 
-    /// The same walk, with less of its rows.
+    /// The same walk and the same faults; its rows are empty.
     #[must_use]
-    pub fn keeping(mut self, keeps: Keeps) -> Self {
-        self.keeps = keeps;
+    pub fn only_looking(mut self) -> Self {
+        self.keeps = false;
         self
     }
 
@@ -242,7 +232,7 @@ impl<R: Read> Walker<R> {
     fn row(&mut self) -> Result<Result<Decoded, BadRow>, Fault> {
         self.number += 1;
         let rules = Arc::clone(&self.rules);
-        let mut builder = Builder::new(&rules, self.keeps != Keeps::Nothing);
+        let mut builder = Builder::new(&rules, self.keeps);
         if let Some(start) = self.first.take() {
             builder.open(&start);
         }
@@ -301,7 +291,7 @@ impl<R: Read> Walker<R> {
         match row {
             Ok(data) => {
                 let mut meta = Map::new();
-                if self.keeps == Keeps::All && !self.header.is_empty() {
+                if self.keeps && !self.header.is_empty() {
                     meta.insert("header".to_owned(), Value::Object(self.header.clone()));
                 }
                 Ok(Decoded { number: self.number, data, meta })
