@@ -24,13 +24,15 @@ use crate::support::{
 /// After a fault records must flow within this time, without a hand.
 const RECOVERY: Duration = Duration::from_secs(30);
 const PERSONS: u64 = 3_000;
+/// So many files are left for [`Scene::flows`] when the load ends.
+const RESERVE: usize = 20;
 /// A payroll file comes in this often.
 const PACE: Duration = Duration::from_millis(300);
 
 type Files = Arc<Mutex<VecDeque<PathBuf>>>;
 
 /// A running hub into which files come all the time.
-struct Scene {
+pub(super) struct Scene {
     _province: Province,
     stub: Stub,
     hub: HubFolder,
@@ -40,7 +42,7 @@ struct Scene {
 }
 
 impl Scene {
-    async fn start(amqp: &str, postgres: String) -> Self {
+    pub(super) async fn start(amqp: &str, postgres: String) -> Self {
         let province = Province::write(PERSONS).await;
         let stub = Stub::start().await;
         let prefix = format!("{}.", unique("hub"));
@@ -57,7 +59,7 @@ impl Scene {
     }
 
     /// Hands in one more file and waits until the partner has its records and the lake grows again.
-    async fn flows(&self, after: &str) {
+    pub(super) async fn flows(&self, after: &str) {
         let file = self.files.lock().unwrap().pop_front().expect("more files");
         let batch = name(&file).replace("PAY", "").replace(".txt", "");
         let started = Instant::now();
@@ -76,13 +78,17 @@ impl Scene {
         println!("after {after}: stub {stub:?}, lake {lake:?}");
     }
 
+    pub(super) fn hub(&self) -> &HubFolder {
+        &self.hub
+    }
+
     async fn rows(&self) -> u64 {
         let counts = lake::counts(&self.hub.lake().display().to_string(), &HashMap::new()).await;
         counts.map_or(0, |counts| counts.iter().map(|(_, rows)| rows).sum())
     }
 
     /// Ends the hub in order, lets another one do the rest, and looks at everything.
-    async fn finish(mut self) {
+    pub(super) async fn finish(mut self) {
         self.feeder.abort();
         assert!(self.child.try_wait().unwrap().is_none(), "the hub has died: {}", self.hub.log_tail());
         signal("-TERM", &self.child.id().unwrap().to_string()).await;
@@ -95,7 +101,10 @@ impl Scene {
 
 async fn feed(hub: HubFolder, files: Files) {
     loop {
-        let next = files.lock().unwrap().pop_front();
+        let next = {
+            let mut files = files.lock().unwrap();
+            if files.len() > RESERVE { files.pop_front() } else { None }
+        };
         let Some(file) = next else { return };
         hub.hand_in("fund-payment", &file);
         sleep(PACE).await;
