@@ -75,7 +75,10 @@ async fn look_at(url: &str, prefix: &str, queues: &[Queue]) -> Finding {
 
 fn advice(trouble: &Trouble) -> (Code, &'static str) {
     match trouble {
-        Trouble::Url => (UNREACHABLE, "write `bus.url` as `amqp://user:password@host:5672/vhost`, several nodes as `host1:5672,host2:5672`; the vhost `/` is `%2f`"),
+        Trouble::Url => (
+            UNREACHABLE,
+            "write `bus.url` as `amqp://user:password@host:5672/vhost`, several nodes as `host1:5672,host2:5672`; the vhost `/` is `%2f`",
+        ),
         Trouble::Unreachable => {
             (UNREACHABLE, "check host and port of `bus.url`, that the broker runs, and that no network policy is between")
         }

@@ -88,7 +88,8 @@ impl From<sqlx::Error> for Error {
 /// no such database (3D), no resources (53: too many connections, no memory), the server is stopping or starting (57P), and a
 /// server that has become a standby (25006).
 fn is_away(code: &str) -> bool {
-    code == "14" || code.len() == 5 && ["08", "28", "3D", "57P", "53300", "53200", "25006"].iter().any(|class| code.starts_with(class))
+    code == "14"
+        || code.len() == 5 && ["08", "28", "3D", "57P", "53300", "53200", "25006"].iter().any(|class| code.starts_with(class))
 }
 
 /// Connections to PostgreSQL.
@@ -210,7 +211,8 @@ impl Store {
         let (pool, writers) = match backend {
             Backend::Sqlite => (sqlite(&options, READERS, 16).await?, sqlite(&options, 1, 64).await?),
             Backend::Postgres => {
-                let pool = AnyPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(TIME_LIMIT).connect_with(options).await?;
+                let pool =
+                    AnyPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(TIME_LIMIT).connect_with(options).await?;
                 (pool.clone(), pool)
             }
         };

@@ -152,8 +152,10 @@ impl RabbitBus {
         };
         let Some(channel) = publishing.channel() else { return all(Confirm::Closed) };
         let confirms = publish::publish(channel, &self.names, batch, deadline).await;
-        if confirms.contains(&Confirm::TimedOut) {
-            // Answers may still come for this channel, and nobody waits for them any more.
+        // After a time-out answers may still come for this channel, and nobody waits for them any more. And a channel that was
+        // opened while a queue had lost its leader may refuse everything for that queue for as long as the old leader's node is
+        // away (RabbitMQ 3.10 asks that node first): a new channel knows the new leader.
+        if confirms.iter().any(|confirm| matches!(confirm, Confirm::TimedOut | Confirm::Nacked)) {
             publishing.forget();
         }
         confirms

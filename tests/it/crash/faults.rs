@@ -42,8 +42,13 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    pub(super) async fn start(amqp: &str, postgres: String) -> Self {
-        let province = Province::write(PERSONS).await;
+    async fn start(amqp: &str, postgres: String) -> Self {
+        Self::with(PERSONS, amqp, postgres).await
+    }
+
+    /// In a province of so many persons: the more there are, the longer records flow.
+    pub(super) async fn with(persons: u64, amqp: &str, postgres: String) -> Self {
+        let province = Province::write(persons).await;
         let stub = Stub::start().await;
         let prefix = format!("{}.", unique("hub"));
         let backends = Backends::Servers { amqp: amqp.to_owned(), prefix, postgres };

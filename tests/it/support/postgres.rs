@@ -36,7 +36,8 @@ impl Postgres {
     pub async fn standby(&self) -> Self {
         let dir = tempfile::tempdir().unwrap();
         allow_others(&dir);
-        let url = script("postgres.sh", &["standby", &Self::home(&dir), &Self::home(&self.dir), &std::process::id().to_string()]).await;
+        let url =
+            script("postgres.sh", &["standby", &Self::home(&dir), &Self::home(&self.dir), &std::process::id().to_string()]).await;
         Self { dir, url }
     }
 
