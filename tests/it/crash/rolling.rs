@@ -81,8 +81,9 @@ struct Partner {
 
 impl Partner {
     fn begin(address: &str) -> Self {
-        let (door, has, errors): (_, Arc<Mutex<BTreeSet<String>>>, Arc<Mutex<Vec<String>>>) =
-            (Arc::new(Mutex::new(address.to_owned())), Arc::default(), Arc::default());
+        let door = Arc::new(Mutex::new(address.to_owned()));
+        let has: Arc<Mutex<BTreeSet<String>>> = Arc::default();
+        let errors: Arc<Mutex<Vec<String>>> = Arc::default();
         let (to, kept, wrong) = (Arc::clone(&door), Arc::clone(&has), Arc::clone(&errors));
         let fetches = Arc::<AtomicUsize>::default();
         let count = Arc::clone(&fetches);
