@@ -29,6 +29,7 @@ setup() { # environment of node $1
 
 configure() {
   mkdir -p "$dir/home"
+  echo $$ >"$dir/up.pid" # until the nodes are there
   [ -z "${watcher:-}" ] || echo "$watcher" >"$dir/watcher.pid"
   local n ports="epmd_port=$(free_port)"
   for n in 1 2 3; do ports+=" amqp_$n=$(free_port) dist_$n=$(free_port)"; done
@@ -94,7 +95,10 @@ down() {
 }
 
 end_watcher() {
-  [ ! -f "$dir/watcher.pid" ] || [ "$(cat "$dir/watcher.pid")" = "$PPID" ] || stop "$(cat "$dir/watcher.pid")" KILL 2
+  [ -f "$dir/watcher.pid" ] || return 0
+  # It may be the one that runs this, or have become it.
+  case "$(cat "$dir/watcher.pid")" in "$PPID" | "$$") return 0 ;; esac
+  stop "$(cat "$dir/watcher.pid")" KILL 2
 }
 
 [ $# -ge 2 ] || { sed -n 3,7p "$0" >&2; exit 2; }
@@ -113,11 +117,14 @@ case "$verb" in
       [ "$attempt" != 2 ] || exit 1
       rm -rf "$dir"
     done
+    rm -f "$dir/up.pid"
     for n in 1 2 3; do (setup $n && echo "$port"); done ;;
   start) (start "$1") && (ready "$1") ;;
   pid) cat "$dir/n$1/rabbit.pid" ;;
   ctl) setup "$1"; shift; exec "$bin/rabbitmqctl" -q "$@" ;;
   remove)
+    # Its owner may have been killed before it was done: it would start more nodes.
+    [ ! -f "$dir/up.pid" ] || stop "$(cat "$dir/up.pid")" KILL 2
     end_watcher
     down
     rm -rf "$dir" ;;
