@@ -10,9 +10,11 @@
 # make schemathesis  the partner API against its own description
 # make verifications, make exchange-kills   the long forms of the verification tests
 # make browser    the console in Debian's Chromium, with screenshots, and its first page over a million events
+# make failover   nodes of the broker killed and cut off, the database failed over, ten times each
+# make rolling    every role replaced ten times under load
 # make soak       an hour at half of the top speed: memory, descriptors, books
 # make alerts     the alert rules and their cases, with promtool
-.PHONY: demo test check fmt bench bench-identity bench-adapters fuzz crash servers-up servers-down chart image-smoke alerts schemathesis verifications exchange-kills settle browser soak
+.PHONY: demo test check fmt bench bench-identity bench-adapters fuzz crash servers-up servers-down chart image-smoke alerts schemathesis verifications exchange-kills settle browser failover rolling soak
 
 demo:
 	cargo run -- demo
@@ -48,6 +50,12 @@ servers-down:
 # The long form of the crash tests: a kill a second or two, and a broker that is frozen for a minute.
 crash:
 	CIVILHUB_LONG=1 CIVILHUB_KILLS=$${CIVILHUB_KILLS:-500} scripts/test.sh crash::
+
+rolling:
+	CIVILHUB_ROLLS=$${CIVILHUB_ROLLS:-10} CIVILHUB_SHOW=1 scripts/test.sh crash::rolling::
+
+failover:
+	CIVILHUB_FAILOVERS=$${CIVILHUB_FAILOVERS:-10} CIVILHUB_SHOW=1 scripts/test.sh crash::cluster::
 
 soak:
 	cargo run --release -- bench soak --minutes $${CIVILHUB_SOAK_MINUTES:-60}

@@ -7,6 +7,8 @@
 #        postgres.sh database URL NAME  makes a database on the server of URL, prints its URL
 #        postgres.sh down DIR         stops it; the folder stays
 #        postgres.sh remove DIR       stops it and removes the folder
+#        postgres.sh standby DIR OF [OWNER]  makes DIR a standby of the server in OF, which from then on waits for it at every commit; prints its URL
+#        postgres.sh promote DIR      makes a standby the primary
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/lib.sh"
@@ -73,7 +75,7 @@ down() {
   return 0
 }
 
-[ $# -ge 2 ] || { sed -n 3,9p "$0" >&2; exit 2; }
+[ $# -ge 2 ] || { sed -n 3,11p "$0" >&2; exit 2; }
 verb=$1 dir=$2
 shift 2
 [ "$verb" != up ] || "$here/install.sh" postgresql
@@ -88,6 +90,31 @@ case "$verb" in
       echo "$watcher" >"$dir/watcher.pid"
     fi
     echo "postgres://postgres@127.0.0.1:$port/hub" ;;
+  standby)
+    . "$1/ports"
+    primary=$port
+    port=$(free_port)
+    mkdir -p "$dir/data"
+    echo "port=$port" >"$dir/ports"
+    if [ "$(id -u)" = 0 ]; then chmod 711 "$dir"; chown postgres: "$dir/data"; fi
+    chmod 700 "$dir/data"
+    as_postgres "$bin/pg_basebackup" -h 127.0.0.1 -p "$primary" -U postgres -D "$dir/data" -R -X stream -c fast
+    # The last of two lines holds.
+    echo "port = $port" | as_postgres tee -a "$dir/data/postgresql.conf" >/dev/null
+    start
+    "$bin/psql" -q -h 127.0.0.1 -p "$primary" -U postgres -d postgres -v ON_ERROR_STOP=1 \
+      -c "ALTER SYSTEM SET synchronous_standby_names = '*'" -c 'SELECT pg_reload_conf()' >/dev/null
+    if [ $# -gt 1 ]; then
+      when_gone "$2" "$here/postgres.sh" remove "$dir"
+      echo "$watcher" >"$dir/watcher.pid"
+    fi
+    echo "postgres://postgres@127.0.0.1:$port/hub" ;;
+  promote)
+    . "$dir/ports"
+    # It has no standby of its own to wait for.
+    "$bin/psql" -q -h 127.0.0.1 -p "$port" -U postgres -d postgres -v ON_ERROR_STOP=1 -c 'SELECT pg_promote()' >/dev/null
+    "$bin/psql" -q -h 127.0.0.1 -p "$port" -U postgres -d postgres -v ON_ERROR_STOP=1 \
+      -c "ALTER SYSTEM SET synchronous_standby_names = ''" -c 'SELECT pg_reload_conf()' >/dev/null ;;
   start) start ;;
   kill) kill_all ;;
   pid) cat "$dir/postgres.pid" ;;
@@ -96,5 +123,5 @@ case "$verb" in
     "$bin/psql" -q -v ON_ERROR_STOP=1 "$dir" -c "CREATE DATABASE $1"
     echo "${dir%/*}/$1" ;;
   remove) down; rm -rf "$dir" ;;
-  *) sed -n 3,9p "$0" >&2; exit 2 ;;
+  *) sed -n 3,11p "$0" >&2; exit 2 ;;
 esac

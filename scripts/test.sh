@@ -19,4 +19,6 @@ trap 'exit 143' TERM
 chmod 711 "$(dirname "$CIVILHUB_SERVERS")" # the database may run as another user
 variables=$("$here/servers.sh" up)
 eval "$variables"
-"${runner[@]}" "$@"
+# CIVILHUB_SHOW=1: what the tests print, also when all is well.
+if [ -z "${CIVILHUB_SHOW:-}" ]; then show=(); elif [ "${runner[1]}" = nextest ]; then show=(--no-capture); else show=(-- --nocapture); fi
+"${runner[@]}" "$@" "${show[@]}"

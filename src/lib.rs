@@ -35,6 +35,7 @@ pub mod kit;
 pub mod ledger;
 pub mod router;
 pub mod schema;
+pub mod servers;
 pub mod settle;
 pub mod signature;
 pub mod simulate;

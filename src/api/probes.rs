@@ -31,10 +31,10 @@ pub fn routes(hub: Arc<Hub>) -> Router {
         .with_state(hub)
 }
 
-/// Ready means that store and bus answer, each within the limit; both are asked at once and both are told.
+/// Ready means that the store takes writes and the bus answers, each within the limit; both are asked at once and both are told.
 async fn ready(State(hub): State<Arc<Hub>>) -> (StatusCode, String) {
     let queue = Queue::Records(0);
-    let (store, bus) = tokio::join!(answer(hub.store.read("SELECT 1", &[])), answer(hub.bus.depth(&queue)));
+    let (store, bus) = tokio::join!(answer(hub.store.takes_writes()), answer(hub.bus.depth(&queue)));
     let (mut status, mut text) = (StatusCode::OK, String::new());
     for (name, answer) in [("store", store), ("bus", bus)] {
         record::dependency(name, answer.is_ok());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Category::Broker, Check, Finding, Seen, reach, wire};
+use super::{Category::Broker, Check, Finding, Seen, Status, reach, wire};
 use crate::{
     bus::{
         Queue,
@@ -10,6 +10,7 @@ use crate::{
     },
     config::{BusKind, Config, origin::without_secrets},
     error::Code,
+    servers,
 };
 
 /// The broker cannot be reached.
@@ -37,11 +38,22 @@ pub(super) fn check(config: &Config, queues: &[Queue], pre: bool) -> Vec<Check> 
     let (url, prefix, queues) =
         (config.bus.url.clone(), config.bus.prefix.clone(), if pre { Vec::new() } else { queues.to_vec() });
     let mut checks = vec![Check::new(Broker, "the broker", 40, async move { look(&url, &prefix, &queues).await })];
-    checks.extend(certificate(&config.bus.url));
+    checks.extend(servers::each(&config.bus.url).iter().filter_map(|url| certificate(url)));
     checks
 }
 
-async fn look(url: &str, prefix: &str, queues: &[Queue]) -> Finding {
+/// Every node of the broker by itself. As long as one serves, another that does not is no more than a warning.
+async fn look(url: &str, prefix: &str, queues: &[Queue]) -> Seen {
+    let nodes = servers::each(url);
+    let looks = nodes.iter().map(|node| look_at(node, prefix, queues));
+    let mut findings = futures_util::future::join_all(looks).await;
+    if findings.iter().any(|finding| finding.status != Status::Fail) {
+        findings.iter_mut().filter(|finding| finding.status == Status::Fail).for_each(|finding| finding.status = Status::Warn);
+    }
+    findings.into()
+}
+
+async fn look_at(url: &str, prefix: &str, queues: &[Queue]) -> Finding {
     let shown = without_secrets(url);
     match health::look(url, prefix, queues, LIMIT).await {
         Ok(missing) if missing.is_empty() => Finding::ok(Broker, format!("`{shown}` answers and can do what the hub needs")),
@@ -63,7 +75,10 @@ async fn look(url: &str, prefix: &str, queues: &[Queue]) -> Finding {
 
 fn advice(trouble: &Trouble) -> (Code, &'static str) {
     match trouble {
-        Trouble::Url => (UNREACHABLE, "write `bus.url` as `amqp://user:password@host:5672/vhost`; the vhost `/` is `%2f`"),
+        Trouble::Url => (
+            UNREACHABLE,
+            "write `bus.url` as `amqp://user:password@host:5672/vhost`, several nodes as `host1:5672,host2:5672`; the vhost `/` is `%2f`",
+        ),
         Trouble::Unreachable => {
             (UNREACHABLE, "check host and port of `bus.url`, that the broker runs, and that no network policy is between")
         }

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, path::Path, str::FromStr, time::Duration};
 use sqlx::{AnyConnection, Connection, Row as _, any::AnyConnectOptions, migrate::MigrationType};
 
 use super::MIGRATOR;
+use crate::servers;
 
 /// Why a database cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,11 +73,35 @@ pub struct Look {
     pub steps: Vec<Step>,
 }
 
-/// A connection, opened and proven.
+/// A connection, opened and proven; of several servers to the one that takes writes, else to one that answers.
 ///
 /// # Errors
-/// Why there is none.
+/// Why there is none: what the last server said.
 pub async fn connect(url: &str, limit: Duration) -> Result<AnyConnection, Trouble> {
+    let mut found = Err(Trouble::Url);
+    for server in servers::each(url) {
+        match dial(&server, limit).await {
+            Ok(mut connection) => {
+                let writes = !server.starts_with("postgres") || is_primary(&mut connection, limit).await;
+                found = Ok(connection);
+                if writes {
+                    break;
+                }
+            }
+            Err(trouble) if found.is_err() => found = Err(trouble),
+            Err(_) => {}
+        }
+    }
+    found
+}
+
+async fn is_primary(connection: &mut AnyConnection, limit: Duration) -> bool {
+    let asked = sqlx::query("SELECT CASE WHEN pg_is_in_recovery() THEN 0 ELSE 1 END").fetch_one(connection);
+    let answer = tokio::time::timeout(limit, asked).await;
+    matches!(answer, Ok(Ok(row)) if row.try_get::<i32, _>(0).is_ok_and(|writes| writes == 1))
+}
+
+async fn dial(url: &str, limit: Duration) -> Result<AnyConnection, Trouble> {
     sqlx::any::install_default_drivers();
     let mut url = url.to_owned();
     if let Some(path) = url.strip_prefix("sqlite:") {

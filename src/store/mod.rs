@@ -25,9 +25,11 @@ use sqlx::{
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub mod health;
+mod primary;
 
 use crate::{
     error::{Code, Fault},
+    servers,
     telemetry::record,
 };
 
@@ -86,10 +88,15 @@ impl From<sqlx::Error> for Error {
 }
 
 /// SQLite's 14 (the file cannot be opened), and the SQLSTATE classes of PostgreSQL that speak of the connection, not of the statement: no connection (08), who are you (28),
-/// no such database (3D), no resources (53: too many connections, no memory), the server is stopping or starting (57P).
+/// no such database (3D), no resources (53: too many connections, no memory), the server is stopping or starting (57P), and a
+/// server that has become a standby (25006).
 fn is_away(code: &str) -> bool {
-    code == "14" || code.len() == 5 && ["08", "28", "3D", "57P", "53300", "53200"].iter().any(|class| code.starts_with(class))
+    code == "14"
+        || code.len() == 5 && ["08", "28", "3D", "57P", "53300", "53200", "25006"].iter().any(|class| code.starts_with(class))
 }
+
+/// Connections to PostgreSQL.
+const CONNECTIONS: u32 = 16;
 
 /// Connections that read from SQLite side by side; writing is done on one of its own.
 const READERS: u32 = 3;
@@ -229,7 +236,8 @@ impl Drop for Waiting<'_> {
 }
 
 impl Store {
-    /// Opens `sqlite:///path/hub.db` (made if missing) or `postgres://user@host/db`; does not migrate.
+    /// Opens `sqlite:///path/hub.db` (made if missing) or `postgres://user@host/db`; does not migrate. A database with
+    /// standbys is written `postgres://user@host1,host2/db`: the one that takes writes is found and followed.
     pub async fn open(url: &str) -> Result<Self, Error> {
         sqlx::any::install_default_drivers();
         let backend = match url.split_once(':').map(|(scheme, _)| scheme) {
@@ -237,12 +245,19 @@ impl Store {
             Some("postgres" | "postgresql") => Backend::Postgres,
             _ => return Err(Error::Unreachable("the URL begins with neither `sqlite:` nor `postgres:`".to_owned())),
         };
+        if let servers @ [_, _, ..] = servers::each(url).as_slice()
+            && backend == Backend::Postgres
+        {
+            let pool = primary::pool(servers, CONNECTIONS).await?;
+            return Ok(Self { writers: pool.clone(), pool, backend, writer: Arc::default() });
+        }
         let url = if backend == Backend::Sqlite && !url.contains('?') { format!("{url}?mode=rwc") } else { url.to_owned() };
         let options = AnyConnectOptions::from_str(&url).map_err(|error| Error::Unreachable(error.to_string()))?;
         let (pool, writers) = match backend {
             Backend::Sqlite => (sqlite(&options, READERS, 16).await?, sqlite(&options, 1, 64).await?),
             Backend::Postgres => {
-                let pool = AnyPoolOptions::new().max_connections(16).acquire_timeout(TIME_LIMIT).connect_with(options).await?;
+                let pool =
+                    AnyPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(TIME_LIMIT).connect_with(options).await?;
                 (pool.clone(), pool)
             }
         };
@@ -279,6 +294,18 @@ impl Store {
         let query = bind(self, sql, args);
         let rows = limited(query.fetch_all(&self.pool)).await?;
         Ok(rows.into_iter().map(Row).collect())
+    }
+
+    /// Whether a write would be kept now. To ask something is not enough: a standby answers too, and so does a primary that
+    /// waits in vain for its standby at every commit.
+    pub async fn takes_writes(&self) -> Result<(), Error> {
+        if self.backend == Backend::Sqlite {
+            return self.read("SELECT 1", &[]).await.map(drop);
+        }
+        let mut tx = self.begin().await?;
+        // A few bytes in the log of the server, and in no table.
+        tx.read("SELECT CAST(pg_logical_emit_message(true, 'civilhub', 'ready') AS TEXT)", &[]).await?;
+        tx.commit().await
     }
 
     /// Starts a write transaction. Dropping it without [`Tx::commit`] rolls back.
@@ -408,7 +435,7 @@ mod tests {
 
     #[test]
     fn codes_of_the_connection_mean_unreachable() {
-        for code in ["14", "08006", "28P01", "3D000", "57P01", "53300"] {
+        for code in ["14", "08006", "28P01", "3D000", "57P01", "53300", "25006"] {
             assert!(is_away(code), "{code}");
         }
         // SQLite has numbers; 53 alone would also be a full disk, which no retry mends.

@@ -16,10 +16,12 @@ use crate::support::hub::{Backends, Books, HubFolder, Plan, total};
 use province::{Province, rows_of_lake};
 use stub::Stub;
 
+mod cluster;
 mod faults;
 mod kills;
 mod poison;
 mod province;
+mod rolling;
 mod stub;
 
 /// Longest time of an undisturbed run to its end.

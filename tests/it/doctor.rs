@@ -197,6 +197,10 @@ async fn faults_of_the_broker_are_found() {
     let (code, findings, text) = site.doctor(&[]).await;
     assert_eq!((code, fails(&findings)), (Some(0), vec![]), "{text}");
     assert!(text.contains("CH-8215"), "the queues are not declared yet: {text}");
+    site.broker(&format!("amqp://guest:guest@127.0.0.1:9,{place}/%2f"));
+    let (code, findings, text) = site.doctor(&[]).await;
+    assert_eq!((code, fails(&findings)), (Some(0), vec![]), "one node is enough: {text}");
+    assert!(text.contains("CH-8211"), "the other is named: {text}");
     site.broker(&format!("amqp://guest:geheim@{place}/%2f"));
     check(&site, "wrong password", "CH-8212", "broker", "CIVILHUB__BUS__URL").await;
     site.broker(&format!("amqp://guest:guest@{place}/nowhere"));
@@ -213,6 +217,9 @@ async fn faults_of_the_database_are_found() {
     let (code, findings, text) = site.doctor(&["--pre"]).await;
     assert_eq!((code, fails(&findings)), (Some(0), vec![]), "{text}");
     assert!(text.contains("0 s ahead of that of the database") || text.contains("0 s behind that of the database"), "{text}");
+    site.store(&format!("postgres://locked:right@127.0.0.1:9,{place}/hub"));
+    let (code, findings, text) = site.doctor(&["--pre"]).await;
+    assert_eq!((code, fails(&findings)), (Some(0), vec![]), "one server is enough: {text}");
     site.store(&format!("postgres://locked:geheim@{place}/hub"));
     check(&site, "wrong password", "CH-8202", "database", "pg_hba.conf").await;
     site.store(&format!("postgres://locked:right@{place}/nowhere"));

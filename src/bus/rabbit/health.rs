@@ -6,11 +6,10 @@ use lapin::{
     BasicProperties, ExchangeKind,
     options::{BasicPublishOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, QueueDeclareOptions},
     types::FieldTable,
-    uri::AMQPUri,
 };
 
 use super::{
-    link::{Dial, Live, connect, limited},
+    link::{Dial, Live, connect, limited, nodes},
     topology::Names,
 };
 use crate::bus::{Error, Queue};
@@ -42,9 +41,9 @@ pub enum Trouble {
 /// # Errors
 /// What is wrong with it.
 pub async fn look(url: &str, prefix: &str, queues: &[Queue], limit: Duration) -> Result<Vec<String>, Trouble> {
-    let uri: AMQPUri = url.parse().map_err(|_| Trouble::Url)?;
-    let dial = Dial { uri, name: "civilhub doctor".to_owned(), connect_limit: limit, call_limit: limit };
-    let (live, _blocked) = connect(&dial, true).await.map_err(|error| refusal(&error))?;
+    let nodes = nodes(url).map_err(|_| Trouble::Url)?;
+    let dial = Dial { nodes, name: "civilhub doctor".to_owned(), connect_limit: limit, call_limit: limit };
+    let (live, _blocked) = connect(&dial, 0, true).await.map_err(|error| refusal(&error))?;
     let seen = examine(&live, &Names::new(prefix), queues, limit).await;
     live.close().await;
     seen

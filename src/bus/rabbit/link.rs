@@ -20,7 +20,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::topology::Names;
-use crate::bus::{Error, Topology};
+use crate::{
+    bus::{Error, Topology},
+    servers,
+};
 
 /// First pause before dialling again; doubles up to [`LONGEST_PAUSE`], each with up to half of it added at random.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -31,7 +34,8 @@ const GLANCE: Duration = Duration::from_secs(1);
 /// What every use of the broker needs to know.
 #[derive(Clone)]
 pub(super) struct Dial {
-    pub(super) uri: AMQPUri,
+    /// The nodes of the broker, at least one.
+    pub(super) nodes: Vec<AMQPUri>,
     pub(super) name: String,
     pub(super) connect_limit: Duration,
     /// Limit of one request that the broker answers at once.
@@ -41,6 +45,8 @@ pub(super) struct Dial {
 /// A connection that is believed to work.
 pub(super) struct Live {
     connection: Connection,
+    /// Which of the nodes it leads to.
+    node: usize,
     /// The broker has too little memory or disk and takes no messages.
     pub(super) blocked: watch::Receiver<bool>,
     /// Rung by who has reason to think that the connection hangs.
@@ -157,9 +163,11 @@ impl Restore {
 
 async fn supervise(dial: Dial, restore: Option<Restore>, stop: CancellationToken, state: watch::Sender<State>) {
     let mut pause = FIRST_PAUSE;
-    let mut failed = false;
+    // With several nodes a greeting tells quickly which of them is there.
+    let mut failed = dial.nodes.len() > 1;
+    let mut from = 0;
     while !stop.is_cancelled() {
-        match connect(&dial, failed).await {
+        match connect(&dial, from, failed).await {
             Ok((live, blocked)) => {
                 let live = Arc::new(live);
                 if let Some(restore) = &restore
@@ -168,7 +176,9 @@ async fn supervise(dial: Dial, restore: Option<Restore>, stop: CancellationToken
                     tracing::warn!(%error, "the queues could not be declared again");
                 }
                 (pause, failed) = (FIRST_PAUSE, true);
-                tracing::info!(connection = dial.name, "connected to the broker");
+                tracing::info!(connection = dial.name, place = live.node + 1, "connected to the broker");
+                // A node that was lost is asked last.
+                from = live.node + 1;
                 state.send_replace(State::Live(Arc::clone(&live)));
                 let reason = watch_over(&live, &blocked, &stop).await;
                 state.send_replace(State::Down(reason));
@@ -229,16 +239,37 @@ async fn retire(live: Arc<Live>, stop: &CancellationToken, limit: Duration) {
     }
 }
 
-/// Dials. After a failure a cheap greeting comes first: a stopped broker would hold a thread of lapin for as long as it is stopped.
-pub(super) async fn connect(dial: &Dial, greet_first: bool) -> Result<(Live, watch::Sender<bool>), Error> {
-    if greet_first && dial.uri.scheme == AMQPScheme::AMQP {
-        greet(&dial.uri, dial.connect_limit).await.map_err(|error| Error::Unreachable(error.to_string()))?;
+/// The nodes of an address, each with the rest of it; the first that cannot be read is the error.
+pub(super) fn nodes(url: &str) -> Result<Vec<AMQPUri>, String> {
+    servers::each(url).iter().map(|url| url.parse()).collect()
+}
+
+/// Dials one node after the other, from `from` on, until one lets us in. When none does, a refusal says more than silence.
+pub(super) async fn connect(dial: &Dial, from: usize, greet_first: bool) -> Result<(Live, watch::Sender<bool>), Error> {
+    let mut reason = Error::Unreachable("no node".to_owned());
+    for turn in 0..dial.nodes.len() {
+        match connect_to(dial, (from + turn) % dial.nodes.len(), greet_first).await {
+            Ok(done) => return Ok(done),
+            Err(error) if matches!(reason, Error::Refused(_)) => drop(error),
+            Err(error) => reason = error,
+        }
+    }
+    Err(reason)
+}
+
+/// After a failure a cheap greeting comes first: a stopped broker would hold a thread of lapin for as long as it is stopped.
+async fn connect_to(dial: &Dial, node: usize, greet_first: bool) -> Result<(Live, watch::Sender<bool>), Error> {
+    let uri = &dial.nodes[node];
+    if greet_first && uri.scheme == AMQPScheme::AMQP {
+        // The nodes share the time: one that is silent must not keep us from the next.
+        let share = dial.connect_limit / u32::try_from(dial.nodes.len()).unwrap_or(u32::MAX);
+        greet(uri, share).await.map_err(|error| Error::Unreachable(error.to_string()))?;
     }
     let properties = ConnectionProperties::default().with_connection_name(dial.name.as_str().into());
     let runtime = lapin::runtime::default_runtime().map_err(|error| explain(&error))?;
     let limit = dial.connect_limit;
     let dialled = Connection::connector(
-        dial.uri.clone(),
+        uri.clone(),
         runtime,
         async move |uri, runtime| {
             let config = OwnedTLSConfig::default();
@@ -251,7 +282,7 @@ pub(super) async fn connect(dial: &Dial, greet_first: bool) -> Result<(Live, wat
     let connection = limited(limit + limit / 2, dialled).await?;
     let (changed, blocked) = watch::channel(false);
     Ok((
-        Live { connection, blocked, suspect: Notify::new(), call_limit: dial.call_limit, publishing: Default::default() },
+        Live { connection, node, blocked, suspect: Notify::new(), call_limit: dial.call_limit, publishing: Default::default() },
         changed,
     ))
 }

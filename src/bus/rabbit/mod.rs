@@ -12,7 +12,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use lapin::{options::QueueDeclareOptions, types::FieldTable, uri::AMQPUri};
+use lapin::{options::QueueDeclareOptions, types::FieldTable};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -35,7 +35,8 @@ use self::{
 /// How to reach the broker.
 #[derive(Debug, Clone)]
 pub struct RabbitOptions {
-    /// `amqp://user:password@host:port/vhost` or `amqps://…`; the vhost `/` is written `%2f`.
+    /// `amqp://user:password@host:port/vhost` or `amqps://…`; the vhost `/` is written `%2f`. The nodes of a cluster are
+    /// written `host1:port,host2:port`: the first that answers is used.
     pub url: SecretString,
     /// Starts the name of every exchange and queue, so that tenants and tests on one broker do not meet.
     pub prefix: String,
@@ -85,16 +86,17 @@ impl RabbitBus {
     /// Connects; fails when the broker does not answer in time or refuses the user or the vhost.
     pub async fn connect(options: RabbitOptions) -> Result<Arc<Self>, Error> {
         // The parser's message may quote the URL, and with it the password.
-        let parsed: Result<AMQPUri, _> = options.url.expose_secret().parse();
-        let mut uri =
-            parsed.map_err(|_| Error::Refused("the URL is not of the form `amqp://user:password@host:port/vhost`".to_owned()))?;
-        uri.query.heartbeat = Some(u16::try_from(options.heartbeat.as_secs()).unwrap_or(u16::MAX).max(1));
+        let mut nodes = link::nodes(options.url.expose_secret())
+            .map_err(|_| Error::Refused("the URL is not of the form `amqp://user:password@host:port/vhost`".to_owned()))?;
+        for node in &mut nodes {
+            node.query.heartbeat = Some(u16::try_from(options.heartbeat.as_secs()).unwrap_or(u16::MAX).max(1));
+        }
         let names = Names::new(&options.prefix);
         let restore = Restore { names: names.clone(), topology: Arc::default() };
         let (stop, supervisors) = (CancellationToken::new(), TaskTracker::new());
         let start = |name: &str, restore: Option<Restore>| {
             let dial = Dial {
-                uri: uri.clone(),
+                nodes: nodes.clone(),
                 name: format!("civilhub {name}"),
                 connect_limit: options.connect_timeout,
                 call_limit: options.call_timeout,
@@ -150,8 +152,10 @@ impl RabbitBus {
         };
         let Some(channel) = publishing.channel() else { return all(Confirm::Closed) };
         let confirms = publish::publish(channel, &self.names, batch, deadline).await;
-        if confirms.contains(&Confirm::TimedOut) {
-            // Answers may still come for this channel, and nobody waits for them any more.
+        // After a time-out answers may still come for this channel, and nobody waits for them any more. And a channel that was
+        // opened while a queue had lost its leader may refuse everything for that queue for as long as the old leader's node is
+        // away (RabbitMQ 3.10 asks that node first): a new channel knows the new leader.
+        if confirms.iter().any(|confirm| matches!(confirm, Confirm::TimedOut | Confirm::Nacked)) {
             publishing.forget();
         }
         confirms

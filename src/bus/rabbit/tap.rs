@@ -12,12 +12,11 @@ use futures_util::StreamExt;
 use lapin::{
     options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable},
-    uri::AMQPUri,
 };
 use tokio::time::{Instant, timeout_at};
 
 use super::{
-    link::{Dial, connect, limited},
+    link::{Dial, connect, limited, nodes},
     topology::{Names, PRIORITY_KEY},
 };
 use crate::bus::{Error, PRIORITY, Queue};
@@ -39,9 +38,9 @@ pub async fn tap(
     time: Duration,
     mut show: impl FnMut(&str, Bytes),
 ) -> Result<usize, Error> {
-    let uri: AMQPUri = url.parse().map_err(|_| Error::Refused("the URL of the bus cannot be read".to_owned()))?;
-    let dial = Dial { uri, name: "civilhub tap".to_owned(), connect_limit: LIMIT, call_limit: LIMIT };
-    let (live, _blocked) = connect(&dial, true).await?;
+    let nodes = nodes(url).map_err(|_| Error::Refused("the URL of the bus cannot be read".to_owned()))?;
+    let dial = Dial { nodes, name: "civilhub tap".to_owned(), connect_limit: LIMIT, call_limit: LIMIT };
+    let (live, _blocked) = connect(&dial, 0, true).await?;
     let names = Names::new(prefix);
     let channel = live.channel().await?;
     // Without the real queue the copy would be the only taker, and a publisher would believe its message kept.

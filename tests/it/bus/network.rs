@@ -53,3 +53,16 @@ async fn a_slow_network_only_slows() {
     proxy.set(Fault::None);
     traffic.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_away_or_silent_is_passed_by() {
+    let ((first, url), (second, _)) = (behind_proxy().await, behind_proxy().await);
+    let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let door = first.address().to_string();
+    let nodes = url.replace(&door, &format!("{away},{door},{}", second.address()));
+    let traffic = Traffic::start(RabbitBus::connect(options(&nodes)).await.unwrap()).await;
+    // Its connections stay open and it would even be dialled again: only the other one helps.
+    first.set(Fault::Blackhole);
+    traffic.flows().await;
+    traffic.finish().await;
+}

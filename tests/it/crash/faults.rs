@@ -3,7 +3,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -24,13 +24,17 @@ use crate::support::{
 /// After a fault records must flow within this time, without a hand.
 const RECOVERY: Duration = Duration::from_secs(30);
 const PERSONS: u64 = 3_000;
+/// So many files are left for [`Scene::flows`] when the load ends.
+const RESERVE: usize = 20;
+/// No more files come in while so many are on their way to the stub: else the time to recover would be that of the backlog.
+const UNDER_WAY: usize = 20;
 /// A payroll file comes in this often.
 const PACE: Duration = Duration::from_millis(300);
 
 type Files = Arc<Mutex<VecDeque<PathBuf>>>;
 
 /// A running hub into which files come all the time.
-struct Scene {
+pub(super) struct Scene {
     _province: Province,
     stub: Stub,
     hub: HubFolder,
@@ -41,7 +45,12 @@ struct Scene {
 
 impl Scene {
     async fn start(amqp: &str, postgres: String) -> Self {
-        let province = Province::write(PERSONS).await;
+        Self::with(PERSONS, amqp, postgres).await
+    }
+
+    /// In a province of so many persons: the more there are, the longer records flow.
+    pub(super) async fn with(persons: u64, amqp: &str, postgres: String) -> Self {
+        let province = Province::write(persons).await;
         let stub = Stub::start().await;
         let prefix = format!("{}.", unique("hub"));
         let backends = Backends::Servers { amqp: amqp.to_owned(), prefix, postgres };
@@ -49,7 +58,7 @@ impl Scene {
         // The file whose header lies has no records.
         let files = province.files("fund-payment", "PAY").into_iter().filter(|file| !name(file).ends_with("99.txt"));
         let files: Files = Arc::new(Mutex::new(files.collect()));
-        let feeder = tokio::spawn(feed(hub.clone(), Arc::clone(&files)));
+        let feeder = tokio::spawn(feed(hub.clone(), stub.clone(), Arc::clone(&files)));
         let child = hub.start(&["serve", "all"]);
         let scene = Self { _province: province, stub, hub, child, files, feeder };
         scene.flows("the start").await;
@@ -57,9 +66,9 @@ impl Scene {
     }
 
     /// Hands in one more file and waits until the partner has its records and the lake grows again.
-    async fn flows(&self, after: &str) {
+    pub(super) async fn flows(&self, after: &str) {
         let file = self.files.lock().unwrap().pop_front().expect("more files");
-        let batch = name(&file).replace("PAY", "").replace(".txt", "");
+        let batch = batch(&file);
         let started = Instant::now();
         self.hub.hand_in("fund-payment", &file);
         let log = || self.hub.log_tail();
@@ -76,13 +85,17 @@ impl Scene {
         println!("after {after}: stub {stub:?}, lake {lake:?}");
     }
 
+    pub(super) fn hub(&self) -> &HubFolder {
+        &self.hub
+    }
+
     async fn rows(&self) -> u64 {
         let counts = lake::counts(&self.hub.lake().display().to_string(), &HashMap::new()).await;
         counts.map_or(0, |counts| counts.iter().map(|(_, rows)| rows).sum())
     }
 
     /// Ends the hub in order, lets another one do the rest, and looks at everything.
-    async fn finish(mut self) {
+    pub(super) async fn finish(mut self) {
         self.feeder.abort();
         assert!(self.child.try_wait().unwrap().is_none(), "the hub has died: {}", self.hub.log_tail());
         signal("-TERM", &self.child.id().unwrap().to_string()).await;
@@ -93,11 +106,24 @@ impl Scene {
     }
 }
 
-async fn feed(hub: HubFolder, files: Files) {
+/// The batch of a payroll file, with which the subjects of its records begin.
+fn batch(file: &Path) -> String {
+    name(file).replace("PAY", "").replace(".txt", "")
+}
+
+async fn feed(hub: HubFolder, stub: Stub, files: Files) {
+    let mut under_way: Vec<String> = Vec::new();
     loop {
-        let next = files.lock().unwrap().pop_front();
-        let Some(file) = next else { return };
-        hub.hand_in("fund-payment", &file);
+        under_way.retain(|batch| !stub.has_subject(batch));
+        if under_way.len() < UNDER_WAY {
+            let next = {
+                let mut files = files.lock().unwrap();
+                if files.len() > RESERVE { files.pop_front() } else { None }
+            };
+            let Some(file) = next else { return };
+            under_way.push(batch(&file));
+            hub.hand_in("fund-payment", &file);
+        }
         sleep(PACE).await;
     }
 }

@@ -205,6 +205,20 @@ impl HubFolder {
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
 
+    /// Where the process that was started last listens, once its log says so.
+    pub async fn listen(&self) -> String {
+        let mut found = None;
+        super::eventually(COMMAND_LIMIT, "the hub listens", async || {
+            let log = fs::read_to_string(self.dir.join("hub.log")).unwrap_or_default();
+            let line = log.lines().rfind(|line| line.contains("the hub is ready"));
+            let rest = line.and_then(|line| line.split_once("127.0.0.1:"));
+            found = rest.map(|(_, rest)| rest.chars().take_while(char::is_ascii_digit).collect::<String>());
+            found.is_some()
+        })
+        .await;
+        format!("127.0.0.1:{}", found.unwrap())
+    }
+
     /// Lines of the log that hold a text.
     pub fn log_lines(&self, with: &str) -> usize {
         fs::read_to_string(self.dir.join("hub.log")).unwrap_or_default().lines().filter(|line| line.contains(with)).count()

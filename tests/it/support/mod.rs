@@ -10,6 +10,7 @@ use std::{
 use tokio::process::Command;
 
 pub mod broker;
+pub mod cluster;
 pub mod collector;
 pub mod hub;
 pub mod mariadb;

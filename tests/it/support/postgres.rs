@@ -32,6 +32,20 @@ impl Postgres {
         script("postgres.sh", &["database", &url, &name]).await
     }
 
+    /// A standby, for which this server waits at every commit from now on.
+    pub async fn standby(&self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        allow_others(&dir);
+        let url =
+            script("postgres.sh", &["standby", &Self::home(&dir), &Self::home(&self.dir), &std::process::id().to_string()]).await;
+        Self { dir, url }
+    }
+
+    /// Makes the standby the primary.
+    pub async fn promote(&self) {
+        script("postgres.sh", &["promote", &Self::home(&self.dir)]).await;
+    }
+
     pub fn url(&self) -> &str {
         &self.url
     }
