@@ -15,6 +15,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod console;
+pub mod correction;
 pub mod dead;
 pub mod deliver;
 pub mod demo;

@@ -14,6 +14,7 @@ mod bench;
 mod browser;
 mod bus;
 mod cli;
+mod correction;
 mod crash;
 mod daytwo;
 mod deliver;

@@ -110,6 +110,8 @@ fn modules_use_only_what_they_may() {
         ("desk", "bus clock config domain envelope error identity ledger store telemetry"),
         ("settle", "clock config domain envelope error identity store"),
         ("exchange", "clock config domain envelope error govern ledger store"),
+        // Knows objects by the id that the router's fence gives them.
+        ("correction", "bus clock config domain envelope error govern ledger router store telemetry"),
         ("simulate", "clock domain error"),
         // The adapter kit stands beside the road: it looks at adapters, schemas and agreements, and nothing looks at it but `cli`.
         ("kit", "adapter clock config domain envelope error govern json schema store"),

@@ -5,8 +5,8 @@
 
 pub mod batches;
 pub mod bills;
-pub mod corrections;
 pub mod deliveries;
+pub mod disputes;
 pub mod endpoints;
 pub mod events;
 pub mod guard;
@@ -79,8 +79,8 @@ pub fn routes(hub: Arc<Hub>) -> Router {
         .route("/v1/batches/{id}", get(batches::show))
         .route("/v1/batches/{id}/file", put(batches::upload))
         .route("/v1/bills/{date}", get(bills::show))
-        .route("/v1/corrections", get(corrections::list).post(corrections::create))
-        .route("/v1/corrections/{id}", get(corrections::show))
+        .route("/v1/disputes", get(disputes::list).post(disputes::create))
+        .route("/v1/disputes/{id}", get(disputes::show))
         .route_layer(middleware::from_fn_with_state(api.clone(), guard::signed));
     open.merge(signed).method_not_allowed_fallback(|| async { Problem::from(METHOD).into_response() }).with_state(api)
 }
