@@ -8,6 +8,7 @@ use crate::{
     clock,
     config::keys::Keys,
     domain::keyed_hash::KeyedHash,
+    envelope::unlike_numbers,
     error::Fault,
     ledger::{Entry, Kind, chain::Chain},
     store::{Backend, Error, Store, Tx},
@@ -49,7 +50,8 @@ impl Books {
     /// Keyed hash of a value within one dispute: the same value has another hash in the next.
     pub(super) fn hash(&self, dispute: &str, value: &Value) -> String {
         let hash = KeyedHash::new(&self.keys.derive("correction")).hex(&format!("{dispute}\n{value}"));
-        hash[..32].to_owned()
+        let bytes = hex::decode(hash).unwrap_or_default();
+        unlike_numbers(&bytes[..bytes.len().min(16)])
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     Books,
     book::entry,
     list::{self, Dispute, Receiver},
-    versions,
+    versions::{self, Version},
 };
 use crate::{
     bus::{Bus, Confirm, Message, Route},
@@ -36,20 +36,34 @@ pub(super) async fn tell(bus: &dyn Bus, books: &Books, agreements: &Agreements, 
     if due.is_empty() {
         return Ok(());
     }
+    let words = versions::of(&books.store, &dispute.object_id, None).await?;
     let wrong: Vec<String> = due.iter().map(|one| one.wrong_delivery.clone()).collect();
     let copies = versions::copies(books, &wrong).await?;
     for one in &due {
+        // A still newer record may have gone there meanwhile: a deletion after it would take the right value away.
+        let since = words.iter().rev().take_while(|word| word.event_id != dispute.fix_event);
+        if let Some(to) = since.filter_map(|word| word.to(&one.subscription)).next() {
+            has_newer(books, dispute, one, &to.delivery()).await?;
+            continue;
+        }
         let copy = withdrawal(agreements, dispute, one, copies.get(&one.wrong_delivery));
         let Some(delivery) = copy.deliveryid.clone() else { continue };
         let route = Route::Deliver(SubscriptionId::from(one.subscription.as_str()));
         let message = Message { route, id: delivery.as_str().to_owned(), body: copy.to_bytes().into() };
         match bus.publish(vec![message]).await.first() {
-            Some(Confirm::Stored) => mark(books, dispute, one, &copy, &delivery).await?,
+            Some(Confirm::Stored) => mark(books, dispute, one, &copy, &words).await?,
             Some(Confirm::Returned) => {}
             _ => return Err(Error::Unreachable("the bus has not confirmed a withdrawal".to_owned())),
         }
     }
     Ok(())
+}
+
+/// The receiver gets a record after all: its receipt is what is waited for.
+async fn has_newer(books: &Books, dispute: &Dispute, to: &Receiver, delivery: &str) -> Result<(), Error> {
+    let sql = "UPDATE dispute_receiver SET kind = 'version', state = 'sent', delivery_id = $3 \
+               WHERE dispute_id = $1 AND subscription = $2 AND state = 'due'";
+    books.store.write(sql, &[dispute.id.as_str().into(), to.subscription.as_str().into(), delivery.into()]).await.map(|_| ())
 }
 
 /// What the receiver is told: the deletion of the record as it knows it.
@@ -102,12 +116,12 @@ fn key(agreements: &Agreements, to: &Receiver, wrong: Option<&Event>) -> Value {
 }
 
 /// Books, ledger and state of one withdrawal, in one transaction.
-async fn mark(books: &Books, dispute: &Dispute, to: &Receiver, copy: &Event, delivery: &DeliveryId) -> Result<(), Error> {
-    let words = versions::of(&books.store, &dispute.object_id, None).await?;
+async fn mark(books: &Books, dispute: &Dispute, to: &Receiver, copy: &Event, words: &[Version]) -> Result<(), Error> {
+    let delivery = copy.deliveryid.as_ref().map(DeliveryId::as_str).unwrap_or_default();
     let persons = words.iter().find(|word| word.event_id == to.wrong_event).map(|word| word.persons.clone()).unwrap_or_default();
     let mut tx = books.store.begin().await?;
     let sql = "UPDATE dispute_receiver SET state = 'sent', delivery_id = $3 WHERE dispute_id = $1 AND subscription = $2 AND state = 'due'";
-    let args = [dispute.id.as_str().into(), to.subscription.as_str().into(), delivery.as_str().into()];
+    let args = [dispute.id.as_str().into(), to.subscription.as_str().into(), delivery.into()];
     if tx.execute(sql, &args).await? == 0 {
         // Another process was quicker, and has counted it.
         return Ok(());
