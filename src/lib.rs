@@ -21,6 +21,7 @@ pub mod deliver;
 pub mod demo;
 pub mod desk;
 pub mod disaster;
+pub mod disclosure;
 pub mod doctor;
 pub mod domain;
 pub mod envelope;

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::keys::Keys,
     dead::{self, Letter, replay},
-    disaster,
+    disaster, disclosure,
     domain::keyed_hash::KeyedHash,
     envelope::Event,
     ledger::{Entry, Kind, chain::Chain},
@@ -40,7 +40,8 @@ async fn try_commit(store: &Store, keys: &Keys, hash: &KeyedHash, chain: &mut Ch
     name_persons(&mut tx, &decided).await?;
     supervise::note(&mut tx, keys, hash, &decided).await?;
     let passed = decided.iter().filter(|item| matches!(item.fate, Fate::Dispatched(_)));
-    disaster::note(&mut tx, passed.map(|item| &item.event)).await?;
+    disaster::note(&mut tx, passed.clone().map(|item| &item.event)).await?;
+    disclosure::note(&mut tx, keys, passed.map(|item| &item.event), object_id).await?;
     let letters: Vec<Letter> = decided.iter().filter_map(|item| letter(item)).collect();
     dead::file(&mut tx, keys, &letters).await?;
     let entries: Vec<Entry> = decided.iter().flat_map(|item| entries(item)).collect();

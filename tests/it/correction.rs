@@ -256,7 +256,7 @@ async fn a_dispute_travels_round_and_everyone_holds_the_right_value() {
         let queue: Vec<Value> = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{err}"));
         assert_eq!((code, queue.len(), &queue[0]["state"], &queue[0]["workdays_left"]), (Some(0), 1, &json!("sent"), &json!(10)));
         // Another change of the record does not answer it.
-        world.say(2, "220171000000", json!({ "status": "RETURNED", "return_code": "R01" })).await;
+        world.say(2, "220171000000", json!({ "period": "201708" })).await;
         world.mail(0, 2).await;
         world.mail(1, 2).await;
         world.mail(2, 2).await;

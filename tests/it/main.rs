@@ -19,6 +19,7 @@ mod crash;
 mod daytwo;
 mod deliver;
 mod demo;
+mod disclosure;
 mod doctor;
 mod fuzz;
 mod hostile;

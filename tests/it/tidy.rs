@@ -98,10 +98,11 @@ fn modules_use_only_what_they_may() {
         // `attempt` and `dead` are shared by router and lanes.
         (
             "router",
-            "attempt bus cases clock config dead disaster domain envelope error facts govern identity json ledger schema store telemetry",
+            "attempt bus cases clock config dead disaster disclosure domain envelope error facts govern identity json ledger schema store telemetry",
         ),
         ("cases", "clock domain error"),
         ("disaster", "cases clock domain envelope error store"),
+        ("disclosure", "clock config domain envelope error store"),
         ("facts", "clock config domain envelope store"),
         // Conditions of rules are programs of the kind that maps rows.
         ("supervise", "adapter clock config domain envelope error facts store"),

@@ -6,6 +6,7 @@
 pub mod batches;
 pub mod bills;
 pub mod deliveries;
+pub mod disclosures;
 pub mod disputes;
 pub mod endpoints;
 pub mod events;
@@ -57,6 +58,7 @@ pub fn routes(hub: Arc<Hub>) -> Router {
         .route("/v1/docs", get(openapi::page))
         .route("/v1/meta/errors", get(meta::errors))
         .route("/v1/files/{token}", get(bills::file))
+        .route("/v1/disclosures", get(disclosures::list))
         .route_layer(middleware::from_fn(guard::open));
     let signed = Router::new()
         .route("/v1/meta/services", get(meta::services))
