@@ -1,3 +1,6 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
 use serde_json::json;
 
 use super::{
@@ -8,6 +11,7 @@ use super::{
     *,
 };
 use crate::{
+    bus::{self, Bus, Confirm, Consumer, Depth, Message, Queue, Topology},
     clock,
     config::keys::Keys,
     domain::workday,
@@ -205,4 +209,61 @@ async fn workdays_until_the_deadline() {
     let late = list::Dispute { due_on: "2017-07-03".to_owned(), ..dispute.clone() };
     assert!(late.is_overdue() && late.workdays_left() < 0);
     assert!(!list::Dispute { state: "closed".to_owned(), ..late }.is_overdue());
+}
+
+/// Counts what is published, and answers always the same.
+struct Broker(AtomicUsize, Confirm);
+
+#[async_trait]
+impl Bus for Broker {
+    async fn publish(&self, batch: Vec<Message>) -> Vec<Confirm> {
+        self.0.fetch_add(batch.len(), Ordering::SeqCst);
+        batch.iter().map(|_| self.1.clone()).collect()
+    }
+
+    async fn declare(&self, _: &Topology) -> Result<(), bus::Error> {
+        Ok(())
+    }
+
+    async fn consume(&self, _: &Queue, _: u16) -> Result<Box<dyn Consumer>, bus::Error> {
+        Err(bus::Error::Unreachable(String::new()))
+    }
+
+    async fn depth(&self, _: &Queue) -> Result<Depth, bus::Error> {
+        Err(bus::Error::Unreachable(String::new()))
+    }
+
+    async fn close(&self) {}
+}
+
+#[tokio::test]
+async fn a_withdrawal_gives_way_to_a_newer_record_unless_it_may_be_on_its_way() {
+    for attempted in [false, true] {
+        let world = World::new().await;
+        world.word("e1", 1, &["p", "m"], &[("p", "张伟"), ("m", "张*")]).await;
+        let id = world.open("p").await;
+        world.word("e2", 2, &["p"], &[("p", "张玮")]).await;
+        let done = answer::answer(&world.books, &world.agreements, &id, answer::Answer::Upheld, "desk", "").await.unwrap();
+        assert_eq!(done, answer::Done::Answered);
+        if attempted {
+            let mute = Broker(AtomicUsize::new(0), Confirm::TimedOut);
+            assert!(drive::step(&mute, &world.books, &world.agreements).await.is_err());
+        }
+        world.word("e3", 3, &["p", "m"], &[("m", "张*")]).await;
+        let broker = Broker(AtomicUsize::new(0), Confirm::Stored);
+        let closed = drive::step(&broker, &world.books, &world.agreements).await.unwrap();
+        let kinds = list::receivers(&world.books.store, &id).await.unwrap();
+        let kinds: Vec<_> = kinds.iter().map(|one| (one.subscription.as_str(), one.kind.as_str(), one.state.as_str())).collect();
+        let published = broker.0.load(Ordering::SeqCst);
+        if attempted {
+            assert_eq!((kinds[0], closed, published), (("m", "withdrawal", "sent"), 0, 1));
+        } else {
+            assert_eq!((kinds[0], closed, published), (("m", "version", "received"), 1, 0));
+        }
+        // Said again by a desk, it is refused; and nothing is done twice.
+        let again = answer::answer(&world.books, &world.agreements, &id, answer::Answer::Upheld, "desk", "").await;
+        assert_eq!(again.unwrap_err().code, ANSWERED);
+        assert_eq!(drive::step(&broker, &world.books, &world.agreements).await.unwrap(), 0);
+        assert_eq!(broker.0.load(Ordering::SeqCst), published);
+    }
 }

@@ -40,14 +40,17 @@ pub(super) async fn tell(bus: &dyn Bus, books: &Books, agreements: &Agreements, 
     let wrong: Vec<String> = due.iter().map(|one| one.wrong_delivery.clone()).collect();
     let copies = versions::copies(books, &wrong).await?;
     for one in &due {
-        // A still newer record may have gone there meanwhile: a deletion after it would take the right value away.
+        // A still newer record may have gone there meanwhile: a deletion after it would take the right value away. Not if the
+        // withdrawal may be on the bus already: then it is counted, and its sequence is older than that of the record.
         let since = words.iter().rev().take_while(|word| word.event_id != dispute.fix_event);
-        if let Some(to) = since.filter_map(|word| word.to(&one.subscription)).next() {
+        let newer = since.filter_map(|word| word.to(&one.subscription)).next();
+        if let Some(to) = newer.filter(|_| one.delivery_id.is_empty()) {
             has_newer(books, dispute, one, &to.delivery()).await?;
             continue;
         }
         let copy = withdrawal(agreements, dispute, one, copies.get(&one.wrong_delivery));
         let Some(delivery) = copy.deliveryid.clone() else { continue };
+        attempt(books, dispute, one, delivery.as_str()).await?;
         let route = Route::Deliver(SubscriptionId::from(one.subscription.as_str()));
         let message = Message { route, id: delivery.as_str().to_owned(), body: copy.to_bytes().into() };
         match bus.publish(vec![message]).await.first() {
@@ -57,6 +60,12 @@ pub(super) async fn tell(bus: &dyn Bus, books: &Books, agreements: &Agreements, 
         }
     }
     Ok(())
+}
+
+/// From here on it may be on the bus.
+async fn attempt(books: &Books, dispute: &Dispute, to: &Receiver, delivery: &str) -> Result<(), Error> {
+    let sql = "UPDATE dispute_receiver SET delivery_id = $3 WHERE dispute_id = $1 AND subscription = $2 AND state = 'due'";
+    books.store.write(sql, &[dispute.id.as_str().into(), to.subscription.as_str().into(), delivery.into()]).await.map(|_| ())
 }
 
 /// The receiver gets a record after all: its receipt is what is waited for.
