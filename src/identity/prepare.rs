@@ -21,7 +21,7 @@ const NUMBERS: &str = "SELECT i.number_hash, p.seq FROM person_identifier i JOIN
 const REDIRECTS: &str = "SELECT r.old_key, o.seq, n.seq FROM person_redirect r JOIN person o ON o.person_key = r.old_key \
      JOIN person n ON n.person_key = r.new_key WHERE r.old_key > $1 ORDER BY r.old_key LIMIT $2";
 const NAMES: &str =
-    "SELECT CAST(hash AS TEXT), records, hash FROM name_count WHERE hash > CAST($1 AS BIGINT) ORDER BY name_count.hash LIMIT $2";
+    "SELECT CAST(n.hash AS TEXT), n.records, n.hash FROM name_count n WHERE n.hash > CAST($1 AS BIGINT) ORDER BY n.hash LIMIT $2";
 /// Before every hash of a name.
 const FIRST_NAME: &str = "-9223372036854775808";
 const APART: &str = "SELECT o.seq, t.seq FROM cannot_link l JOIN person o ON o.person_key = l.one_key \

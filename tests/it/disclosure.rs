@@ -104,7 +104,7 @@ fn civilhub(arguments: &[&str]) -> (Option<i32>, String, String) {
 fn notices_of_a_province_come_and_go_by_the_day() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("hub").display().to_string();
-    let (code, out, err) = civilhub(&["demo", "--persons", "300", "--once", "--data", &data]);
+    let (code, out, err) = civilhub(&["demo", "--persons", "100", "--once", "--data", &data]);
     assert_eq!(code, Some(0), "{out}\n{err}");
     let on = |day: &str| -> Vec<Value> {
         let (code, out, err) = civilhub(&["disclosure", "list", "--on", day, "-o", "json", "--data", &data]);
