@@ -57,7 +57,7 @@ impl Version {
 pub(super) async fn of(store: &Store, object: &str, also: Option<(&str, i64)>) -> Result<Vec<Version>, Error> {
     let mut found: BTreeMap<String, Version> = BTreeMap::new();
     let mut add = |event: String, sequence: i64, said: &str, newest: bool| {
-        let one = found.entry(event.clone()).or_insert(Version { event_id: event, sequence, ..Version::default() });
+        let one = found.entry(event.clone()).or_insert_with(|| Version { event_id: event, sequence, ..Version::default() });
         one.newest |= newest;
         one.deleted |= said.starts_with("delete:");
     };

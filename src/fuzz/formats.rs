@@ -25,7 +25,7 @@ const WRITTEN: usize = 50;
 /// CSV; what was read is written as CSV and read again.
 pub fn csv(bytes: &[u8]) {
     let rows = read("csv", bytes, true);
-    again("csv", "encoding = 'UTF-8'\nrow_limit = 10000000", &rows, |rows| write::csv(rows));
+    again("csv", "encoding = 'UTF-8'\nrow_limit = 10000000", &rows, write::csv);
 }
 
 /// Fixed width.
@@ -55,7 +55,7 @@ pub fn xlsx(bytes: &[u8]) {
 /// XML; what was read is written as XML and read again.
 pub fn xml(bytes: &[u8]) {
     let rows = read("xml", bytes, true);
-    again("xml", "rows = 'list/item'", &rows, |rows| write::xml(rows));
+    again("xml", "rows = 'list/item'", &rows, write::xml);
 }
 
 /// A JSON document.
