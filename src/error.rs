@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// The number of an error, shown as `CH-nnnn`. Declared as a constant beside the code that raises it.
 ///
 /// Ranges: 1xxx configuration and command line, 2xxx sources and formats, 3xxx mapping (34xx XML, SOAP and tokens), 4xxx schemas,
-/// 5xxx router, identity and agreements, 6xxx delivery and lake, 7xxx bus (72xx settlement, 73xx supervision, 74xx cases), 8xxx store and ledger, 9xxx inside.
+/// 5xxx router, identity and agreements, 6xxx delivery and lake, 7xxx bus (72xx settlement, 73xx supervision, 74xx cases, 75xx disasters, 76xx correction), 8xxx store and ledger, 9xxx inside.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Code(u16);
 

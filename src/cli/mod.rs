@@ -22,6 +22,8 @@ mod console;
 mod dead;
 mod demo;
 mod disaster;
+mod disclosure;
+mod dispute;
 mod doctor;
 mod identity;
 mod ledger;
@@ -146,6 +148,10 @@ enum Command {
     Supervise(supervise::Args),
     /// Disaster reports over four levels: rolled up, checked, returned, reported.
     Disaster(disaster::Args),
+    /// Notices to the public: what stands on a day.
+    Disclosure(disclosure::Args),
+    /// Disputes about fields of records: opened, answered by the owner, followed to every receiver.
+    Dispute(dispute::Args),
     /// Write the legacy exports of a simulated province.
     Simulate(simulate::Args),
     /// Measure the hub.
@@ -209,6 +215,8 @@ async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Settle(args) => settle::run(&global, args).await,
         Command::Supervise(args) => supervise::run(&global, args).await,
         Command::Disaster(args) => disaster::run(&global, args).await,
+        Command::Disclosure(args) => disclosure::run(&global, args).await,
+        Command::Dispute(args) => dispute::run(&global, args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Bench(args) => bench::run(&global, args).await,
         Command::Migrate(args) => migrate::run(&global, args).await,

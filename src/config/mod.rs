@@ -113,6 +113,7 @@ pub struct KeyFile {
 #[serde(deny_unknown_fields)]
 pub struct Exchange {
     pub detail_days: u16,
+    pub dispute_workdays: u16,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -181,6 +182,7 @@ impl Config {
             (self.lake.batch == 0, "lake.batch", "1 or more"),
             (self.router.batch == 0, "router.batch", "1 or more"),
             (self.exchange.detail_days == 0, "exchange.detail_days", "at least 1"),
+            (!(1..=250).contains(&self.exchange.dispute_workdays), "exchange.dispute_workdays", "1 to 250"),
             (!(0.0..=1.0).contains(&self.traces.share), "traces.share", "0 to 1"),
         ];
         let wrong = rules.into_iter().filter(|(wrong, ..)| *wrong);

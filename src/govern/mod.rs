@@ -166,6 +166,12 @@ impl Agreements {
         self.partners.iter().find(|partner| partner.slug == slug)
     }
 
+    /// The top-level fields that a deletion carries to a partner under one of its agreements.
+    pub fn deleted_with(&self, slug: &str, agreement: &str) -> Vec<String> {
+        let agreements = self.partner(slug).into_iter().flat_map(|partner| &partner.agreements);
+        agreements.filter(|one| one.id == agreement).flat_map(|one| one.plan.key().map(str::to_owned)).collect()
+    }
+
     /// The copy for one partner under its agreement for requests; `None` if it has none that applies.
     pub fn on_request(&self, slug: &str, event: &Event, today: Date) -> Option<Outgoing> {
         let (partner, receiver) = self.partners.iter().zip(&self.receivers).find(|(partner, _)| partner.slug == slug)?;

@@ -67,6 +67,11 @@ impl Plan {
         plan
     }
 
+    /// The top-level fields that a deletion carries.
+    pub fn key(&self) -> impl Iterator<Item = &str> {
+        self.key.iter().map(String::as_str)
+    }
+
     /// The record as the partner may see it, and what is left out.
     pub fn project(&self, record: &Value, deleted: bool, context: &Context<'_>) -> (Value, Withheld) {
         let mut withheld = Withheld::new();

@@ -22,6 +22,7 @@ use crate::{
         spec::{AdapterSpec, SourceKind},
     },
     bus::{PRIORITY, Queue, Topology},
+    correction,
     dead::{collect, replay},
     deliver::{
         Delivery, Outcome, Target,
@@ -123,6 +124,11 @@ impl Hub {
         systems.chain(receivers).chain(self.queues().iter().map(Queue::name).collect::<Vec<_>>())
     }
 
+    /// What disputes are kept in.
+    pub fn disputes(&self) -> correction::Books {
+        correction::Books { store: self.store.clone(), keys: self.keys.clone() }
+    }
+
     /// The queues that must exist on the bus.
     pub fn topology(&self) -> Topology {
         Topology { partitions: self.config.bus.partitions, subscriptions: self.agreements.subscriptions() }
@@ -179,6 +185,8 @@ impl Running {
         self.tasks.spawn(replay::run(Arc::clone(&hub.bus), hub.store.clone(), hub.keys.clone(), self.cancel.clone()));
         let receivers = hub.agreements.subscriptions();
         self.tasks.spawn(notify::run(Arc::clone(&hub.bus), hub.store.clone(), hub.keys.clone(), receivers, self.cancel.clone()));
+        let (books, agreements) = (hub.disputes(), Arc::clone(&hub.agreements));
+        self.tasks.spawn(correction::drive::run(Arc::clone(&hub.bus), books, agreements, self.cancel.clone()));
         self.tasks.spawn(collect::run(Arc::clone(&hub.bus), hub.store.clone(), hub.keys.clone(), self.cancel.clone()));
     }
 

@@ -43,11 +43,11 @@ pub enum Kind {
     Decided,
     /// A human saw personal values in plain, with a reason.
     Seen,
-    /// A verification was asked for, under an authorisation.
+    /// A verification was asked for, under an authorisation; or the owner of a disputed record.
     Asked,
     /// A verification or an answer was refused.
     Refused,
-    /// A provider has answered.
+    /// A provider, or the owner of a disputed record, has answered.
     Answered,
     /// A report was issued.
     Reported,
@@ -55,6 +55,12 @@ pub enum Kind {
     Revoked,
     /// The details of a verification were destroyed when their time was over.
     Destroyed,
+    /// A partner or an officer disputes a field of the record.
+    Disputed,
+    /// The record corrects another one.
+    Corrected,
+    /// A dispute is over: everyone who had the wrong value has a receipt for the right one, or it was rejected.
+    Closed,
 }
 
 impl Kind {
@@ -78,6 +84,9 @@ impl Kind {
             Self::Reported => "reported",
             Self::Revoked => "revoked",
             Self::Destroyed => "destroyed",
+            Self::Disputed => "disputed",
+            Self::Corrected => "corrected",
+            Self::Closed => "closed",
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::keys::Keys,
     dead::{self, Letter, replay},
-    disaster,
+    disaster, disclosure,
     domain::keyed_hash::KeyedHash,
     envelope::Event,
     ledger::{Entry, Kind, chain::Chain},
@@ -35,11 +35,13 @@ async fn try_commit(store: &Store, keys: &Keys, hash: &KeyedHash, chain: &mut Ch
     }
     let mut tx = store.begin().await?;
     count(&mut tx, &decided).await?;
+    keep_past(&mut tx, &decided).await?;
     raise_fence(&mut tx, &decided).await?;
     name_persons(&mut tx, &decided).await?;
     supervise::note(&mut tx, keys, hash, &decided).await?;
     let passed = decided.iter().filter(|item| matches!(item.fate, Fate::Dispatched(_)));
-    disaster::note(&mut tx, passed.map(|item| &item.event)).await?;
+    disaster::note(&mut tx, passed.clone().map(|item| &item.event)).await?;
+    disclosure::note(&mut tx, keys, passed.map(|item| &item.event), object_id).await?;
     let letters: Vec<Letter> = decided.iter().filter_map(|item| letter(item)).collect();
     dead::file(&mut tx, keys, &letters).await?;
     let entries: Vec<Entry> = decided.iter().flat_map(|item| entries(item)).collect();
@@ -99,6 +101,34 @@ async fn name_persons(tx: &mut Tx, decided: &[&Item]) -> Result<(), Error> {
     rows.dedup();
     let sql = "INSERT INTO person_event (person_key, event_id) SELECT value ->> 0, value ->> 1 FROM {rows} WHERE true ON CONFLICT DO NOTHING";
     tx.execute(sql, &[json!(rows).to_string().into()]).await.map(|_| ())
+}
+
+/// Keeps the words that the fence is about to forget: who received an object's earlier words is found by them. A first word,
+/// and so the load of a whole system, costs nothing.
+async fn keep_past(tx: &mut Tx, decided: &[&Item]) -> Result<(), Error> {
+    let raises = |item: &&&Item| matches!(item.fate, Fate::Dispatched(_) | Fate::Duplicate { later: true });
+    let renewed: Vec<&&Item> = decided.iter().filter(raises).filter(|item| item.renews).collect();
+    if renewed.is_empty() {
+        return Ok(());
+    }
+    let objects: std::collections::BTreeSet<String> = renewed.iter().map(|item| object_id(&item.event)).collect();
+    let sql = "INSERT INTO object_past (object_id, event_id, sequence) SELECT fence.object_id, fence.event_id, fence.sequence \
+               FROM {rows} JOIN fence ON fence.object_id = value ->> 0 WHERE true ON CONFLICT DO NOTHING";
+    let rows: Vec<Value> = objects.iter().map(|object| json!([object])).collect();
+    tx.execute(sql, &[Value::Array(rows).to_string().into()]).await?;
+    // Of several words in one batch the fence keeps the last; the others, and that one too, stand here.
+    let mut rows = std::collections::BTreeMap::new();
+    for item in decided.iter().filter(raises) {
+        let event = &item.event;
+        let object = object_id(event);
+        if objects.contains(&object) {
+            rows.insert((object.clone(), event.id.as_str()), json!([object, event.id.as_str(), event.sequence]));
+        }
+    }
+    let sql = "INSERT INTO object_past (object_id, event_id, sequence) SELECT value ->> 0, value ->> 1, CAST(value ->> 2 AS BIGINT) \
+               FROM {rows} WHERE true ON CONFLICT DO NOTHING";
+    tx.execute(sql, &[Value::Array(rows.into_values().collect()).to_string().into()]).await?;
+    Ok(())
 }
 
 async fn raise_fence(tx: &mut Tx, decided: &[&Item]) -> Result<(), Error> {

@@ -99,7 +99,9 @@ pub(crate) fn fence(items: &mut [Item], known: &mut Known) {
             item.fate = if known.parked.contains(key) || known.letters.is_held(key, item.letter.as_ref()) {
                 behind()
             } else {
-                known.judge(&item.event)
+                let (fate, renews) = known.judge(&item.event);
+                item.renews = renews;
+                fate
             };
             if matches!(item.fate, Fate::Open) {
                 known.watch(item);
@@ -149,24 +151,28 @@ impl Known {
         self.states.extend(state.map(|state| (object, state)));
     }
 
-    fn judge(&mut self, event: &Event) -> Fate {
-        let news = (event.sequence, said(event));
-        match self.said.get(&object_id(event)) {
+    /// The fate, and whether the object had said something before.
+    fn judge(&mut self, event: &Event) -> (Fate, bool) {
+        let (object, news) = (object_id(event), (event.sequence, said(event)));
+        let before = self.said.get(&object);
+        let renews = before.is_some();
+        let fate = match before {
             Some((sequence, content)) if *content == news.1 => {
                 // Said again, and later: what is older than this is old news too.
                 let later = news.0 > *sequence;
                 if later {
-                    self.said.insert(object_id(event), news);
+                    self.said.insert(object, news);
                 }
                 Fate::Duplicate { later }
             }
             Some((sequence, _)) if *sequence > news.0 => Fate::Superseded,
             // An equal sequence with other content is a second change within the source's clock tick: the later one holds.
             _ => {
-                self.said.insert(object_id(event), news);
+                self.said.insert(object, news);
                 Fate::Open
             }
-        }
+        };
+        (fate, renews)
     }
 }
 

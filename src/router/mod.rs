@@ -92,13 +92,15 @@ pub(crate) struct Item {
     pub letter: Option<Held>,
     /// The state its case is in now.
     pub state: Option<String>,
+    /// Its object had a last word before this one.
+    pub renews: bool,
     /// What the watch over cases found.
     pub flags: Vec<cases::Flag>,
 }
 
 impl Item {
     fn new(event: Event, body: &bytes::Bytes, fate: Fate) -> Self {
-        Self { event, body: body.clone(), fate, persons: Vec::new(), letter: None, state: None, flags: Vec::new() }
+        Self { event, body: body.clone(), fate, persons: Vec::new(), letter: None, state: None, renews: false, flags: Vec::new() }
     }
 }
 

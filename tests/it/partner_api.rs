@@ -273,7 +273,7 @@ async fn limits_etags_and_compression() {
     assert!(refused >= 3, "{refused}");
     tokio::time::sleep(Duration::from_millis(2100)).await;
     let long = "x".repeat((1 << 20) + 1);
-    let (status, value, _) = side.signed("POST", "/v1/corrections", &long, &[("idempotency-key", "l")]).send().await;
+    let (status, value, _) = side.signed("POST", "/v1/disputes", &long, &[("idempotency-key", "l")]).send().await;
     assert_eq!((status, &value["code"]), (413, &json!("CH-6621")));
     side.running.stop().await;
 }
@@ -311,14 +311,13 @@ async fn a_delivery_is_fetched_acknowledged_disputed_billed_and_sent_again() {
         )
         .await;
     assert_eq!((status, &replay["deliveries"]), (202, &json!(1)), "{replay}");
-    let (status, correction) = side
-        .post("/v1/corrections", json!({ "delivery_id": id, "pointer": "/amount", "problem": "should be 500.00" }), "c1")
-        .await;
-    assert_eq!(status, 201, "{correction}");
-    let own = side.get(&format!("/v1/corrections/{}", correction["id"].as_str().unwrap())).await;
-    assert_eq!(own["state"], "received");
+    let (status, dispute) =
+        side.post("/v1/disputes", json!({ "delivery_id": id, "pointer": "/amount", "problem": "should be 500.00" }), "c1").await;
+    assert_eq!(status, 201, "{dispute}");
+    let path = format!("/v1/disputes/{}", dispute["id"].as_str().unwrap());
+    eventually(Duration::from_secs(10), "it lies with the owner", async || side.get(&path).await["state"] == "sent").await;
     let (status, value) =
-        side.post("/v1/corrections", json!({ "delivery_id": "none", "pointer": "/amount", "problem": "x" }), "c2").await;
+        side.post("/v1/disputes", json!({ "delivery_id": "none", "pointer": "/amount", "problem": "x" }), "c2").await;
     assert_eq!((status, &value["pointer"]), (422, &json!("/delivery_id")));
     let bill = side.get(&format!("/v1/bills/{}", clock::iso_date(clock::today()))).await;
     assert_eq!(bill["deliveries"], 1, "{bill}");

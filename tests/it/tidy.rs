@@ -99,10 +99,11 @@ fn modules_use_only_what_they_may() {
         // `attempt` and `dead` are shared by router and lanes.
         (
             "router",
-            "attempt bus cases clock config dead disaster domain envelope error facts govern identity json ledger schema store telemetry",
+            "attempt bus cases clock config dead disaster disclosure domain envelope error facts govern identity json ledger schema store telemetry",
         ),
         ("cases", "clock domain error"),
         ("disaster", "cases clock domain envelope error store"),
+        ("disclosure", "clock config domain envelope error store"),
         ("facts", "clock config domain envelope store"),
         // Conditions of rules are programs of the kind that maps rows.
         ("supervise", "adapter clock config domain envelope error facts store"),
@@ -111,6 +112,8 @@ fn modules_use_only_what_they_may() {
         ("desk", "bus clock config domain envelope error identity ledger store telemetry"),
         ("settle", "clock config domain envelope error identity store"),
         ("exchange", "clock config domain envelope error govern ledger store"),
+        // Knows objects by the id that the router's fence gives them.
+        ("correction", "bus clock config domain envelope error govern ledger router store telemetry"),
         ("simulate", "clock domain error"),
         // The adapter kit stands beside the road: it looks at adapters, schemas and agreements, and nothing looks at it but `cli`.
         ("kit", "adapter clock config domain envelope error govern json schema store"),

@@ -64,15 +64,6 @@ async fn one(api: &Api, caller: &Caller, id: &str) -> Result<Row, Problem> {
     rows.into_iter().next().ok_or_else(|| NOT_FOUND.into())
 }
 
-/// Whether the caller has received this delivery.
-pub async fn is_own(api: &Api, caller: &Caller, id: &str) -> Result<bool, Problem> {
-    match one(api, caller, id).await {
-        Ok(_) => Ok(true),
-        Err(problem) if problem.kind.code == NOT_FOUND.code => Ok(false),
-        Err(problem) => Err(problem),
-    }
-}
-
 /// `GET /v1/deliveries/{id}`
 pub async fn show(
     State(api): State<Api>,

@@ -5,8 +5,9 @@
 
 pub mod batches;
 pub mod bills;
-pub mod corrections;
 pub mod deliveries;
+pub mod disclosures;
+pub mod disputes;
 pub mod endpoints;
 pub mod events;
 pub mod guard;
@@ -57,6 +58,7 @@ pub fn routes(hub: Arc<Hub>) -> Router {
         .route("/v1/docs", get(openapi::page))
         .route("/v1/meta/errors", get(meta::errors))
         .route("/v1/files/{token}", get(bills::file))
+        .route("/v1/disclosures", get(disclosures::list))
         .route_layer(middleware::from_fn(guard::open));
     let signed = Router::new()
         .route("/v1/meta/services", get(meta::services))
@@ -79,8 +81,8 @@ pub fn routes(hub: Arc<Hub>) -> Router {
         .route("/v1/batches/{id}", get(batches::show))
         .route("/v1/batches/{id}/file", put(batches::upload))
         .route("/v1/bills/{date}", get(bills::show))
-        .route("/v1/corrections", get(corrections::list).post(corrections::create))
-        .route("/v1/corrections/{id}", get(corrections::show))
+        .route("/v1/disputes", get(disputes::list).post(disputes::create))
+        .route("/v1/disputes/{id}", get(disputes::show))
         .route_layer(middleware::from_fn_with_state(api.clone(), guard::signed));
     open.merge(signed).method_not_allowed_fallback(|| async { Problem::from(METHOD).into_response() }).with_state(api)
 }

@@ -75,9 +75,10 @@ operations! {
     upload_batch PUT "/v1/batches/{id}/file" true [] r#"{"type":"string","contentMediaType":"application/x-ndjson"}"# 200 JSON, "The file: one JSON record a line, at most 8 MiB" "上传批次文件";
     show_bill GET "/v1/bills/{date}" true [] "" 200 JSON, "The reconciliation file of a day: count, digests, short-lived link" "对账单";
     fetch_file GET "/v1/files/{token}" false [] "" 200 "text/csv", "The file behind a link" "下载对账文件";
-    list_corrections GET "/v1/corrections" true ["after", "limit", "from", "to"] "" 200 JSON, "The caller's corrections" "更正列表";
-    add_correction POST "/v1/corrections" true [] r#"{"type":"object","required":["delivery_id","pointer","problem"],"additionalProperties":false,"properties":{"delivery_id":{"type":"string"},"pointer":{"type":"string","pattern":"^/","maxLength":200},"problem":{"type":"string","minLength":1,"maxLength":1000},"proposed":{}}}"# 201 JSON, "Dispute a field of something received" "提出更正";
-    show_correction GET "/v1/corrections/{id}" true [] "" 200 JSON, "State of a correction" "更正状态";
+    list_disclosures GET "/v1/disclosures" false ["division", "limit", "place"] "" 200 "application/feed+json", "Notices to the public that stand today, as a JSON feed" "今日公开公示";
+    list_disputes GET "/v1/disputes" true ["after", "limit", "from", "to"] "" 200 JSON, "The caller's disputes" "更正申请列表";
+    open_dispute POST "/v1/disputes" true [] r#"{"type":"object","required":["pointer","problem"],"additionalProperties":false,"properties":{"delivery_id":{"type":"string"},"event":{"type":"object","description":"the attributes of the event, when its copy is no longer kept","required":["id","source","dataschema","subject"],"additionalProperties":false,"properties":{"id":{"type":"string"},"source":{"type":"string"},"dataschema":{"type":"string"},"subject":{"type":"string"}}},"pointer":{"type":"string","pattern":"^/","maxLength":200},"problem":{"type":"string","minLength":1,"maxLength":1000},"proposed":{}}}"# 201 JSON, "Dispute a field of something received; the same again is the same dispute" "提出更正申请";
+    show_dispute GET "/v1/disputes/{id}" true [] "" 200 JSON, "State of a dispute, its answer, and how many receivers have the right value" "更正申请状态";
 }
 
 /// Whether the path (as a pattern) has the method. HEAD is answered like GET.
@@ -185,6 +186,8 @@ fn parameter(name: &str) -> Value {
         "number" => ("after", json!({ "type": "integer", "minimum": 0 })),
         "limit" => ("limit", json!({ "type": "integer", "minimum": 1, "maximum": 500 })),
         "after" => ("after", json!({ "type": "string", "description": "`next` of the page before" })),
+        "place" => ("after", json!({ "type": "string", "description": "as `next_url` has it" })),
+        "division" => ("division", json!({ "type": "string", "pattern": "^[0-9]{2,12}$" })),
         other => (other, json!({ "type": "string", "format": "date-time" })),
     };
     json!({ "name": name, "in": "query", "required": false, "schema": schema })

@@ -47,6 +47,42 @@ pub fn numbered(query: Option<&str>) -> Result<(i64, u32), Problem> {
     Ok((after, most))
 }
 
+/// What the feed of notices was asked for.
+#[derive(Debug)]
+pub struct Notices {
+    /// Digits of a division, or nothing.
+    pub division: String,
+    pub limit: u32,
+    /// Place and id after which the page begins.
+    pub after: (String, String),
+}
+
+/// Reads `division`, `limit` and `after`.
+pub fn notices(query: Option<&str>) -> Result<Notices, Problem> {
+    let mut asked = Notices { division: String::new(), limit: USUAL, after: Default::default() };
+    for (name, value) in parameters(query) {
+        match name.as_str() {
+            "division" if value.bytes().all(|byte| byte.is_ascii_digit()) => asked.division = value,
+            "division" => return Err(wrong("division")),
+            "limit" => asked.limit = limit(&value)?,
+            "after" => asked.after = notice_place(&value)?,
+            _ => return Err(unknown("division, limit and after")),
+        }
+    }
+    Ok(asked)
+}
+
+/// The cursor behind a notice.
+pub fn notice_cursor(division: &str, id: &str) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{division}\n{id}"))
+}
+
+fn notice_place(text: &str) -> Result<(String, String), Problem> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let parts = bytes.as_deref().and_then(|text| text.split_once('\n'));
+    parts.map(|(division, id)| (division.to_owned(), id.to_owned())).ok_or_else(|| wrong("after"))
+}
+
 /// A list without parameters.
 pub fn none(query: Option<&str>) -> Result<(), Problem> {
     if parameters(query).is_empty() { Ok(()) } else { Err(unknown("none")) }

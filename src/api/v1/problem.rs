@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use crate::{error::Code, signature, store};
+use crate::{correction, error::Code, signature, store};
 
 /// One error of the partner API.
 pub struct Kind {
@@ -81,6 +81,14 @@ kinds! {
     UNAVAILABLE = Code::new(6645), SERVICE_UNAVAILABLE true "the hub cannot answer now" "服务暂不可用" "send the same again after Retry-After";
     /// The agreement ran out.
     ENDED = Code::new(6646), FORBIDDEN false "the agreement has run out" "协议已到期" "ask the department to renew the agreement";
+    /// What is disputed was not delivered to the caller.
+    NOT_RECEIVED = correction::NOT_RECEIVED, UNPROCESSABLE_ENTITY false "nothing like this was delivered to you" "该数据未交付给贵方" "GET /v1/deliveries lists what was";
+    /// The copy of the disputed delivery is gone.
+    NO_COPY = correction::NO_COPY, UNPROCESSABLE_ENTITY false "the copy of this delivery is no longer kept" "交付副本已不再保存" "name the event instead: id, source, dataschema and subject as you received them";
+    /// The disputed field was not received.
+    NO_FIELD = correction::NO_FIELD, UNPROCESSABLE_ENTITY false "the field was not received" "该字段未交付" "pointer is a JSON pointer into the delivered record, like /amount";
+    /// The claim says nothing.
+    NO_WORDS = correction::NO_WORDS, UNPROCESSABLE_ENTITY false "a text is missing or too long" "文字缺失或过长" "1 to 1000 characters";
 }
 
 /// One answer that is an error.
