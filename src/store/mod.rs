@@ -249,7 +249,7 @@ impl Store {
             && backend == Backend::Postgres
         {
             let pool = primary::pool(servers, CONNECTIONS).await?;
-            return Ok(Self { writers: pool.clone(), pool, backend, writer: Arc::default() });
+            return Ok(Self { writers: pool.clone(), pool, backend, writer: Arc::default(), hurried: false });
         }
         let url = if backend == Backend::Sqlite && !url.contains('?') { format!("{url}?mode=rwc") } else { url.to_owned() };
         let options = AnyConnectOptions::from_str(&url).map_err(|error| Error::Unreachable(error.to_string()))?;
