@@ -30,7 +30,7 @@ browser:
 
 check:
 	cargo fmt --check
-	cargo clippy --all-targets -- -D warnings
+	cargo clippy -- -D warnings
 	cargo clippy --all-targets --features odbc -- -D warnings
 	scripts/deny.sh
 

@@ -37,20 +37,29 @@ max_connections = 200
 CONF
 }
 
-start() {
-  . "$dir/ports"
-  # A killed server leaves its lock file; whether it is gone is known here better than from a process id that was used again.
-  [ -f "$dir/postgres.pid" ] && ! alive "$(cat "$dir/postgres.pid")" && rm -f "$dir/data/postmaster.pid"
+launch() {
   if [ "$(id -u)" = 0 ]; then
     (cd / && exec setsid setpriv --reuid=postgres --regid=postgres --init-groups "$bin/postgres" -D "$dir/data") </dev/null >>"$dir/log" 2>&1 &
   else
     setsid "$bin/postgres" -D "$dir/data" </dev/null >>"$dir/log" 2>&1 &
   fi
-  local server=$!
+  server=$!
   echo "$server" >"$dir/postgres.pid"
+}
+
+start() {
+  local server
+  . "$dir/ports"
+  # A killed server leaves its lock file; whether it is gone is known here better than from a process id that was used again.
+  [ -f "$dir/postgres.pid" ] && ! alive "$(cat "$dir/postgres.pid")" && rm -f "$dir/data/postmaster.pid"
+  launch
   for _ in $(seq 150); do
     "$bin/pg_isready" -q -h 127.0.0.1 -p "$port" -t 1 && return
-    alive "$server" || break
+    if ! alive "$server"; then
+      # A child of the one that was killed may live for a moment longer, with its memory.
+      tail -n 3 "$dir/log" | grep -q 'is still in use' || break
+      launch
+    fi
     sleep 0.2
   done
   tail -n 40 "$dir/log" >&2

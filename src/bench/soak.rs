@@ -28,8 +28,9 @@ const SAMPLES: u32 = 60;
 /// Caches fill in the first part, which counts for nothing; the second is compared with the last.
 const EARLY: (f64, f64) = (0.25, 0.55);
 const LATE: (f64, f64) = (0.7, 1.0);
-/// Connections that pools open when they first need them, however late: the readers of the store.
-const LAZY: i64 = 3;
+/// Files that are open for a moment, and connections that pools open when they first need them, however late. A leak in an
+/// hour is far more.
+const LAZY: i64 = 10;
 /// Longest time until the last records are through.
 const DRAIN: Duration = Duration::from_secs(120);
 

@@ -20,7 +20,7 @@ use crate::support::{
     unique,
 };
 
-const PERSONS: &str = "2000";
+const PERSONS: &str = "1000";
 
 /// A demo that stays up, with the most talkative log in this form.
 fn demo(data: &Path, format: &str) -> Running {
