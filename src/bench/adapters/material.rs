@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::not_measured;
 use crate::{
+    domain::division,
     error::Fault,
     simulate::write::{
         soap,
@@ -76,14 +77,22 @@ pub fn dbf(sample: &[u8], rows: u64) -> Result<File, Fault> {
 
 /// An archive of tables with their memos, about a thousand rows each; the sample has one table and one file of memos.
 pub fn zip(table: &[u8], memos: &[u8], rows: u64) -> Result<File, Fault> {
-    let mut archive = Archive::new(Names::Gbk);
-    let (mut count, mut county) = (0, 0);
-    while count < rows {
-        let (bytes, more) = dbf(table, (rows - count).min(1000))?;
+    let counties: Vec<String> = division::all()
+        .into_iter()
+        .filter(|division| division.level == 3 && division.until.is_none())
+        .map(|county| format!("{:06}", county.code / 1_000_000))
+        .collect();
+    let most = rows.div_ceil(counties.len().max(1) as u64).max(1000);
+    let (mut archive, mut count) = (Archive::new(Names::Gbk), 0);
+    for county in counties {
+        if count >= rows {
+            break;
+        }
+        let (bytes, more) = dbf(table, (rows - count).min(most))?;
         let failed = |_| not_measured("the archive could not be written");
-        archive.push(&format!("TK22{county:04}.DBF"), &bytes).map_err(failed)?;
-        archive.push(&format!("TK22{county:04}.FPT"), memos).map_err(failed)?;
-        (count, county) = (count + more, county + 1);
+        archive.push(&format!("TK{county}.DBF"), &bytes).map_err(failed)?;
+        archive.push(&format!("TK{county}.FPT"), memos).map_err(failed)?;
+        count += more;
     }
     Ok((archive.bytes(), count))
 }
