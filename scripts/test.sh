@@ -4,8 +4,9 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here/.."
 
-# The sources through ODBC are tested with Debian's drivers; the library must be here to link.
-"$here/install.sh" unixodbc-dev odbc-postgresql odbc-mariadb openssh-server
+# The sources through ODBC are tested with Debian's drivers; the library must be here to link. The client of
+# docs/partners.md is a program in Python.
+"$here/install.sh" unixodbc-dev odbc-postgresql odbc-mariadb openssh-server python3-cryptography
 # Compiling first: no server should wait for it.
 if cargo nextest --version >/dev/null 2>&1; then runner=(cargo nextest run); else runner=(cargo test); fi
 runner+=(--features odbc)

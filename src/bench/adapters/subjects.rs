@@ -218,7 +218,7 @@ fn file_of(
     bare: impl FnOnce(Bytes) -> Bare,
 ) -> Result<Parts, Fault> {
     let (bytes, object) = (Bytes::from(bytes), made.object.name.clone());
-    let archive = made.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = made.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let (size, bare) = (bytes.len() as u64, bare(bytes.clone()));
     let decode: Decode = Box::new(move |each| {
         let first = |faults: Vec<Fault>| faults.into_iter().next().unwrap_or_else(|| not_measured("the file was refused"));
@@ -226,8 +226,8 @@ fn file_of(
         format.verify(&mut *open()).map_err(first)?;
         let mut rows = format.rows(open()).map_err(first)?;
         while let Some(row) = rows.next() {
-            let member = rows.member().map_or_else(|| archive.clone(), |(_, name)| format!("{archive}/{name}"));
-            each(row_of(&object, member, row.map_err(|bad: BadRow| first(bad.faults))?))?;
+            let place = rows.member().map_or_else(|| name.clone(), |(_, member)| format!("{name}/{member}"));
+            each(row_of(&object, place, row.map_err(|bad: BadRow| first(bad.faults))?))?;
         }
         Ok(())
     });
